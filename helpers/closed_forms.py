@@ -1,0 +1,146 @@
+"""What can be said with a formula: the exact inverses of one neuron, and how descent approaches them.
+
+The neuron computes z = W x + b, and puts out z itself (linear) or σ(z) = 1/(1 + e^(−z)) (sigmoid).
+Gradient descent with learning rate η on the cost J(x) = (W x + b − y₀)² repeats
+
+    x ← x − η · 2 W (W x + b − y₀),
+
+so that the error e = x − x₀ is multiplied by the same number, 1 − 2 η W², at each iteration.
+The formulas are derived in chapters 3 and 4.
+"""
+
+import numpy as np
+from scipy import special, stats
+
+from helpers.validation import finite_array, finite_number, paired_samples, positive_number
+
+
+def least_squares(x, y):
+    """The line y = W x + b with the least sum of squared errors.
+
+    Parameters
+    ----------
+    x, y : array_like of shape (n,), n at least 2
+        The points; x must take at least two different values.
+
+    Returns
+    -------
+    W, b : float
+        Slope (unit of y per unit of x) and intercept (unit of y).
+
+    Raises
+    ------
+    TypeError, ValueError
+        If x and y are not finite vectors of one length, or x is constant.
+    """
+    fit = stats.linregress(*paired_samples(x, y))
+    return float(fit.slope), float(fit.intercept)
+
+
+def invert_line(y, W, b):
+    """The input x = (y − b)/W to which a linear neuron answers y.
+
+    Parameters
+    ----------
+    y : array_like
+        Wanted output, of any shape.
+    W, b : float
+        Weight and bias.
+
+    Returns
+    -------
+    ndarray, or float where y is a number
+        The input, in the shape of y.
+
+    Raises
+    ------
+    ValueError
+        If W is 0: the neuron then answers b to every input, and there is no inverse.
+    """
+    W, b = _weight(W), finite_number("b", b)
+    return ((finite_array("y", y) - b) / W)[()]
+
+
+def logit(y):
+    """The pre-activation z = log(y/(1 − y)) at which the sigmoid is y.
+
+    Parameters
+    ----------
+    y : array_like
+        Values strictly between 0 and 1, of any shape.
+
+    Returns
+    -------
+    ndarray, or float where y is a number
+
+    Raises
+    ------
+    ValueError
+        If a value is 0, 1 or outside: no finite pre-activation gives it.
+    """
+    y = finite_array("y", y)
+    outside = (y <= 0) | (y >= 1)
+    if outside.any():
+        raise ValueError(
+            f"y must lie strictly between 0 and 1, the range of the sigmoid, not {y[outside][0]}"
+        )
+    return special.logit(y)[()]
+
+
+def sigmoid(z):
+    """The logistic sigmoid 1/(1 + e^(−z)) of an array of any shape, free of overflow."""
+    return special.expit(finite_array("z", z))[()]
+
+
+def invert_sigmoid(y, W, b):
+    """The input x = (logit(y) − b)/W to which a sigmoid neuron answers y.
+
+    Parameters, result and errors are those of :func:`invert_line` and :func:`logit`.
+    """
+    return invert_line(logit(y), W, b)
+
+
+def largest_stable_rate(W):
+    """The learning rate 1/W² below which descent on (W x + b − y₀)² converges.
+
+    At the rate itself the error neither shrinks nor grows; above it, it grows.
+    W must not be 0.
+    """
+    return 1.0 / _weight(W) ** 2
+
+
+def best_rate(W):
+    """The learning rate 1/(2 W²) at which descent on (W x + b − y₀)² arrives in one step.
+
+    W must not be 0.
+    """
+    return 0.5 * largest_stable_rate(W)
+
+
+def contraction(W, learning_rate):
+    """The factor 1 − 2 η W² by which one step of descent multiplies the error x − x₀.
+
+    Parameters
+    ----------
+    W : float
+        Weight of the linear neuron, not 0.
+    learning_rate : float
+        η, above 0.
+
+    Returns
+    -------
+    float
+        Between −1 and 1 where descent converges; negative where each step overshoots.
+    """
+    return 1.0 - 2.0 * positive_number("learning_rate", learning_rate) * _weight(W) ** 2
+
+
+def _weight(W):
+    """W as a float; raise if it is 0, where a neuron has no inverse."""
+    W = finite_number("W", W)
+    if W == 0:
+        raise ValueError(
+            "W must not be 0: the neuron then gives the same output to every input, "
+            "and has no inverse"
+        )
+    return np.float64(W)
