@@ -1,0 +1,110 @@
+"""Execute the chapters before Sphinx reads them: in parallel, and again only when it is needed.
+
+MyST-NB finds the executed notebooks in jupyter-cache, which knows a notebook by its code cells
+alone. This extension adds what else a result depends on, and what a book wants of its chapters:
+
+* The cache lives in a folder named for a digest of `helpers/` (data files included) and
+  `requirements.txt`. When one of them changes, the folder's name does, and so does a setting that
+  Sphinx watches: every chapter is executed and read again. A changed sentence leaves both alone.
+* Chapters that are not in the cache are executed at the same time, one a core.
+* A cell that fails, or writes to stderr, stops the build. The message names chapter and cell; the
+  chapter's page from an earlier build is removed; chapters that succeeded stay in the cache.
+"""
+
+import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import nbformat
+from jupyter_cache import get_cache
+from jupyter_cache.base import CacheBundleIn
+from jupyter_cache.executors.utils import single_nb_execution
+from sphinx.errors import ExtensionError
+from sphinx.util import logging
+
+logger = logging.getLogger(__name__)
+
+
+def setup(app):
+    app.connect("config-inited", name_cache_for_its_inputs)
+    app.connect("env-before-read-docs", execute_chapters)
+    return {"parallel_read_safe": True}
+
+
+def name_cache_for_its_inputs(app, config):
+    cache = Path(config.nb_execution_cache_path or Path(app.outdir).parent / ".jupyter_cache")
+    config.nb_execution_cache_path = str(cache / digest(Path(app.srcdir)))
+
+
+def digest(root):
+    """SHA-256, shortened, of the names and contents of all files that a chapter's results depend on."""
+    files = [root / "requirements.txt"]
+    files += (path for path in (root / "helpers").rglob("*") if path.is_file())
+    state = hashlib.sha256()
+    for path in sorted(files):
+        if "__pycache__" not in path.parts:
+            state.update(f"{path.relative_to(root)}\0{path.stat().st_size}\0".encode())
+            state.update(path.read_bytes())
+    return state.hexdigest()[:16]
+
+
+def execute_chapters(app, env, docnames):
+    cache = get_cache(app.config.nb_execution_cache_path)
+    chapters = {}
+    for name in docnames:
+        path = Path(env.doc2path(name))
+        if path.suffix == ".ipynb":
+            notebook = nbformat.read(path, as_version=nbformat.NO_CONVERT)
+            try:
+                cache.match_cache_notebook(notebook)
+            except KeyError:
+                chapters[name] = path, notebook
+    if not chapters:
+        return
+
+    def run(chapter):
+        path, notebook = chapter
+        return single_nb_execution(
+            notebook,
+            cwd=str(path.parent),
+            timeout=app.config.nb_execution_timeout,
+            allow_errors=False,
+        )
+
+    logger.info("executing %d chapter(s): %s", len(chapters), ", ".join(chapters))
+    complaints = []
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        running = {name: pool.submit(run, chapter) for name, chapter in chapters.items()}
+        for name, future in running.items():
+            path, notebook = chapters[name]
+            complaint = None
+            try:
+                result = future.result()
+                complaint = what_is_wrong(notebook, result.err)
+            except Exception as error:  # a kernel that died, say: whatever it was, name the chapter
+                complaint = f"{type(error).__name__}: {error}"
+            if complaint:
+                complaints.append(f"{path.relative_to(app.srcdir)}, {complaint}")
+                (Path(app.outdir) / app.builder.get_target_uri(name)).unlink(missing_ok=True)
+            else:
+                bundle = CacheBundleIn(
+                    notebook, str(path), data={"execution_seconds": result.time}
+                )
+                cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
+    if complaints:
+        raise ExtensionError("a chapter did not run cleanly\n\n" + "\n\n".join(complaints))
+
+
+def what_is_wrong(notebook, error):
+    """Name the first cell that failed or wrote to stderr, with what it said; None if there is none."""
+    for index, cell in enumerate(notebook.cells):
+        for output in cell.get("outputs", []):
+            if output.output_type == "error" and error is not None:
+                said = f"failed: {output.ename}: {output.evalue}"
+            elif output.output_type == "stream" and output.name == "stderr":
+                said = f"wrote to stderr: {output.text.strip()}"
+            else:
+                continue
+            return f"cell {index} {said}\n{cell.source}"
+    return None if error is None else f"{type(error).__name__}: {error}"

@@ -1,0 +1,166 @@
+"""One neuron, and a training that reaches its optimum in seconds.
+
+Gradient descent is slow where the input lies far from 0 and 1: on x from 0 to 1000 the curvature of
+the cost along W is a million times that along b. Training on standardised values, (x − mean)/sd, takes
+that away; the weights are then converted, so that the neuron answers to the data's own units.
+Chapter 2 tells the story.
+"""
+
+import numpy as np
+
+from helpers.backend import keras, tf
+from helpers.validation import (
+    choice,
+    finite_array,
+    finite_number,
+    paired_samples,
+    positive_number,
+    whole_number,
+)
+
+# Steps that run as one compiled call. Losses are averages over as many.
+STEPS_PER_CALL = 10
+
+LOSSES = {"linear": "mean_squared_error", "sigmoid": "binary_crossentropy"}
+
+
+def neuron(activation="linear", *, W=0.0, b=0.0):
+    """A Keras model of one neuron: y = W x + b, or y = σ(W x + b).
+
+    Parameters
+    ----------
+    activation : {"linear", "sigmoid"}
+    W, b : float
+        Weight and bias to begin with.
+
+    Returns
+    -------
+    keras.Sequential
+        Takes x of shape (n, 1), returns y of shape (n, 1), both float32.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the activation is none of the two, or a weight is not a finite number.
+    """
+    choice("activation", activation, LOSSES)
+    W, b = finite_number("W", W), finite_number("b", b)
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, activation=activation)])
+    set_weight_and_bias(model, W, b)
+    return model
+
+
+def weight_and_bias(model):
+    """W and b of a one-neuron model as two floats.
+
+    Raises TypeError or ValueError if `model` is not a Keras model of one neuron with one input.
+    """
+    kernel, bias = _single_neuron(model).get_weights()
+    return kernel.item(), bias.item()
+
+
+def set_weight_and_bias(model, W, b):
+    """Set W and b of a one-neuron model, in place; errors as in :func:`weight_and_bias`."""
+    _single_neuron(model).set_weights([np.full((1, 1), W), np.full(1, b)])
+
+
+def train(model, x, y, *, counts=None, steps=1000, learning_rate=0.1):
+    """Train a neuron to its least-squares, or maximum-likelihood, optimum; in place.
+
+    Plain gradient descent with momentum 0.9 on all the data at once, on standardised values. A linear
+    neuron minimises the mean squared error, a sigmoid neuron the cross-entropy of the shares y.
+
+    Parameters
+    ----------
+    model : keras.Model
+        One neuron, from :func:`neuron`.
+    x : array_like of shape (n,)
+        Inputs, in the data's own unit; at least two different values.
+    y : array_like of shape (n,)
+        Outputs, in the data's own unit; for a sigmoid neuron shares from 0 to 1.
+    counts : array_like of shape (n,), optional
+        How many observations stand behind each row, above 0. Default: one each.
+    steps : int
+        Number of steps, a multiple of 10, at least 10.
+    learning_rate : float
+        Step size on the standardised data, above 0.
+
+    Returns
+    -------
+    ndarray of shape (steps / 10,)
+        The loss per observation, averaged over ten steps at a time, in the data's own units
+        (unit of y squared for the squared error; nats for the cross-entropy).
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong kind, shape or range, or if training does not end at finite weights.
+
+    Notes
+    -----
+    Why standardising helps: LeCun et al. :cite:p:`lecun2012`.
+    """
+    activation = _single_neuron(model).activation.__name__
+    choice("the activation of model", activation, LOSSES)
+    x, y = paired_samples(x, y)
+    if activation == "sigmoid" and ((y < 0) | (y > 1)).any():
+        raise ValueError(f"y must lie from 0 to 1 for a sigmoid neuron, not {y[(y < 0) | (y > 1)][0]}")
+    counts = np.ones_like(x) if counts is None else _counts(counts, x)
+    steps = whole_number("steps", steps, least=STEPS_PER_CALL)
+    if steps % STEPS_PER_CALL:
+        raise ValueError(f"steps must be a multiple of {STEPS_PER_CALL}, not {steps}")
+    learning_rate = positive_number("learning_rate", learning_rate)
+
+    x_mean, x_sd = _mean_and_sd(x, counts)
+    y_mean, y_sd = _mean_and_sd(y, counts) if activation == "linear" else (0.0, 1.0)
+    W, b = weight_and_bias(model)
+    standard = neuron(activation, W=W * x_sd / y_sd, b=(b + W * x_mean - y_mean) / y_sd)
+    standard.compile(
+        optimizer=keras.optimizers.SGD(learning_rate, momentum=0.9),
+        loss=LOSSES[activation],
+        steps_per_execution=STEPS_PER_CALL,
+    )
+    columns = ((x - x_mean) / x_sd, (y - y_mean) / y_sd, counts / counts.mean())
+    batch = tf.data.Dataset.from_tensors(tuple(c[:, np.newaxis].astype("float32") for c in columns))
+    history = standard.fit(
+        batch.repeat(),
+        epochs=steps // STEPS_PER_CALL,
+        steps_per_epoch=STEPS_PER_CALL,
+        shuffle=False,
+        verbose=0,
+    )
+
+    W, b = weight_and_bias(standard)
+    if not np.isfinite([W, b]).all():
+        raise ValueError(f"learning_rate must be lower than {learning_rate}: training diverged")
+    W = W * y_sd / x_sd
+    set_weight_and_bias(model, W, y_mean + b * y_sd - W * x_mean)
+    return np.array(history.history["loss"]) * y_sd**2
+
+
+def _single_neuron(model):
+    """The Dense layer of a model of one neuron, or an error."""
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"model must be a Keras model, not {model!r} ({type(model).__name__})")
+    shapes = [w.shape for w in model.get_weights()]
+    if shapes != [(1, 1), (1,)]:
+        raise ValueError(
+            f"model must be one neuron with one input, whose weights have the shapes (1, 1) and (1,); "
+            f"those of {model.name!r} have {shapes}"
+        )
+    return model.layers[-1]
+
+
+def _counts(counts, x):
+    counts = finite_array("counts", counts)
+    if counts.shape != x.shape:
+        raise ValueError(f"counts must have the shape of x, {x.shape}, not {counts.shape}")
+    if (counts <= 0).any():
+        raise ValueError(f"counts must be above 0, not {counts[counts <= 0][0]}")
+    return counts
+
+
+def _mean_and_sd(values, counts):
+    """Weighted mean and standard deviation; the latter 1 where all values are equal."""
+    mean = np.average(values, weights=counts)
+    return mean, np.sqrt(np.average((values - mean) ** 2, weights=counts)) or 1.0
