@@ -9,8 +9,8 @@ from matplotlib_inline.backend_inline import set_matplotlib_formats
 
 from helpers.validation import finite_array, finite_number, paired_samples
 
-# What each colour stands for. The hues are those of Okabe and Ito's palette for colour-blind readers,
-# some of them darkened, so that each has a contrast of at least 3 to the paper.
+# What each colour stands for. The hues are those of Okabe and Ito's palette for colour-blind
+# readers, some of them darkened, so that each has a contrast of at least 3 to the paper.
 COLOURS = {
     "data": "#5f6b73",  # measured or generated points
     "model": "#b8341b",  # the network: its line, its curve, its descent on the output

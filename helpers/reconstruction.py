@@ -6,8 +6,8 @@ The weights stay as they are. The input x moves, against the gradient of the cos
     J(x) = Σ (logit y(x) − logit y₀)²           (space="logit"),
 
 the sum running over the outputs: x ← x − η ∂J/∂x, until the output is close enough to the wanted
-one, or there is a reason to give up. Chapter 3 builds the loop by hand; here it is compiled, runs on
-many targets at once, and says for each of them how it ended.
+one, or there is a reason to give up. Chapter 3 builds the loop by hand; here it is compiled, runs
+on many targets at once, and says for each of them how it ended.
 """
 
 import functools
@@ -39,7 +39,7 @@ MESSAGE = np.array(
         "still running",
         "the output is within atol + rtol * |target| of the target",
         "max_iter reached first: raise max_iter or the learning rate, or start closer",
-        "the gradient is exactly zero: start elsewhere, or use space='logit' for a saturated sigmoid",
+        "the gradient is exactly zero: start elsewhere, or use space='logit' for a sigmoid",
         "the step is below the resolution of the floating-point numbers: "
         "raise atol or rtol, or use a float64 model",
         "the cost grew a million-fold: lower the learning rate",
@@ -71,13 +71,13 @@ class Reconstruction:
 
     Attributes
     ----------
-    x : ndarray of shape (N, *input shape)
+    x : ndarray of shape (N, …input shape)
         The reconstructed inputs.
-    y : ndarray of shape (N, *output shape)
+    y : ndarray of shape (N, …output shape)
         The model's answer to them, `model(x)`.
-    target : ndarray of shape (N, *output shape)
+    target : ndarray of shape (N, …output shape)
         The wanted outputs, in the model's number format.
-    residual : ndarray of shape (N, *output shape)
+    residual : ndarray of shape (N, …output shape)
         y − target.
     status : ndarray of N strings
         Why each run ended: 'converged', 'max_iter', 'stalled', 'diverged' or 'nonfinite'.
@@ -85,7 +85,7 @@ class Reconstruction:
         The same in a sentence that says what to do next.
     n_iter : ndarray of shape (N,), int
         Number of steps that each input has made.
-    trace : ndarray of shape (max(n_iter) + 1, N, *input shape), or None
+    trace : ndarray of shape (max(n_iter) + 1, N, …input shape), or None
         All iterates, the start first, when asked for. A run that has ended repeats its last one.
     """
 
@@ -131,18 +131,18 @@ def reconstruct(
     ----------
     model : keras.Model
         A trained model with one floating-point input and one output. It is not changed.
-    target : array_like of shape (N, *output shape)
+    target : array_like of shape (N, …output shape)
         The wanted outputs. One target may come without the leading axis; where the model has a
         single output unit, so may N of them, or a plain number.
     start : array_like of float
-        Where the inputs start: the shape (N, *input shape), or any that broadcasts to it, such as a
+        Where the inputs start: the shape (N, …input shape), or any that broadcasts to it, such as a
         plain number; where the model has a single input unit, also (N,).
     learning_rate : float
         η, above 0; in units of input² per output² (per logit² in the space of logits).
     max_iter : int
         Largest number of steps, at least 1.
     atol, rtol : float
-        A run has converged when |y − target| ≤ atol + rtol · |target| for all its outputs, in
+        A run has converged when ``|y − target| <= atol + rtol * |target|`` for all its outputs, in
         either space. With both 0 it goes on for as long as a step changes anything.
     space : {"output", "logit"}
         Where the squared error is measured. "logit" needs a model that ends in a sigmoid.
@@ -204,13 +204,13 @@ def reconstruct(
 def _descend(model, space, start, target, allowed, rate, max_iter, trace, bar):
     """Run the compiled loop until every target has ended: x, code, n_iter and the iterates."""
     segment = min(SEGMENT, max_iter) if trace or not bar.disable else max_iter
-    advance = _compiled_loop(model, space, _architecture(model), segment if trace else 0)
-    dtype = start.dtype
+    kept = segment if trace else 0
+    advance = _compiled_loop(model, _architecture(model), space, len(target), kept)
     # A little less than allowed, so that rounding cannot turn the verdict on model(x) around.
     rounding = 8 * np.finfo(target.dtype).eps * np.abs(target)
     allowed = tf.constant(np.maximum(allowed - rounding, 0.0), target.dtype)
     goal = tf.constant(target)
-    rate = tf.constant(rate, dtype)
+    rate = tf.constant(rate, start.dtype)
     state = (
         tf.constant(start),
         tf.fill(len(target), RUNNING),
@@ -225,7 +225,7 @@ def _descend(model, space, start, target, allowed, rate, max_iter, trace, bar):
         done += steps
         if trace:
             pieces.append(path.numpy()[:steps])
-        bar.update(steps)
+        bar.update(int(tf.reduce_max(state[2])) - bar.n)
         running = (state[1] == RUNNING).numpy()
         if done == max_iter or not running.any():
             break
@@ -236,8 +236,8 @@ def _descend(model, space, start, target, allowed, rate, max_iter, trace, bar):
 
 
 @functools.lru_cache(maxsize=16)
-def _compiled_loop(model, space, architecture, kept):
-    """The descent of one model as one XLA program, which keeps `kept` iterates.
+def _compiled_loop(model, architecture, space, n, kept):
+    """The descent of n targets as one XLA program, which keeps `kept` iterates.
 
     `architecture` is part of the key, so that a changed layer compiles anew. Trained weights are
     read at each call.
@@ -257,15 +257,14 @@ def _compiled_loop(model, space, architecture, kept):
             gradient = tape.gradient(total, x, unconnected_gradients="zero")
             moved = x - rate * gradient
 
-            # Cost and gradient are sums over the batch, and a sum keeps the targets apart. The first
-            # reason that holds ends a run; that all is finite is asked before how close it is.
+            # Cost and gradient are sums over the batch: a sum keeps the targets apart.
             ceiling = tf.where(n_iter == 0, tf.cast(GROWTH, cost.dtype) * cost, ceiling)
             close = _per_target(tf.reduce_all, tf.abs(y - target) <= allowed)
             finite = _per_target(tf.reduce_all, tf.math.is_finite(y))
             movable = _per_target(tf.reduce_all, tf.math.is_finite(moved))
             flat = _per_target(tf.reduce_all, gradient == 0)
             unmoved = _per_target(tf.reduce_all, moved == x)
-            verdict = RUNNING
+            verdict = RUNNING  # where several reasons hold, the last of them counts
             for reason, holds in (
                 (ROUNDED, unmoved),
                 (FLAT, flat),
@@ -291,7 +290,15 @@ def _compiled_loop(model, space, architecture, kept):
         )
         return x, code, n_iter, ceiling, path.stack() if kept else x
 
-    return advance
+    x = tf.TensorSpec((n, *model.inputs[0].shape[1:]), model.inputs[0].dtype)
+    y = tf.TensorSpec((n, *model.outputs[0].shape[1:]), model.outputs[0].dtype)
+    each = tf.TensorSpec((n,), "int32")
+    ceiling, rate, steps = (
+        tf.TensorSpec((n,), y.dtype),
+        tf.TensorSpec((), x.dtype),
+        tf.TensorSpec((), "int32"),
+    )
+    return advance.get_concrete_function(x, each, each, ceiling, y, y, rate, steps)
 
 
 def _with_itself(model):
@@ -305,7 +312,7 @@ def _with_itself(model):
 
 
 def _with_logit(model):
-    """A function of x that returns y and its logit, taken before the sigmoid so that it never saturates."""
+    """A function of x that returns y and its logit: the pre-activation, which does not saturate."""
     last = model.layers[-1]
     below = keras.Model(model.inputs, last.input)
 
@@ -346,8 +353,8 @@ def _check_model(model):
         raise TypeError(f"model must be a Keras model, not {model!r} ({type(model).__name__})")
     if not getattr(model, "inputs", None):
         raise ValueError(
-            f"model must be built, as a Sequential or functional model with a keras.Input; {model.name!r} "
-            "is not (wrap a subclassed model: keras.Model(inputs, subclassed(inputs)))"
+            "model must be built, as a Sequential or functional model with a keras.Input; "
+            f"{model.name!r} is not (wrap a subclassed one: keras.Model(inputs, model(inputs)))"
         )
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise ValueError(
@@ -355,14 +362,18 @@ def _check_model(model):
             f"{len(model.inputs)} and {len(model.outputs)}"
         )
     if not model.weights:
-        raise ValueError(f"model must have weights, but {model.name!r} has none: it learned nothing")
+        raise ValueError(
+            f"model must have weights, but {model.name!r} has none: it learned nothing"
+        )
     dtype = model.inputs[0].dtype
     if not dtype.startswith("float"):
         raise TypeError(
             f"model must take floating-point input, but that of {model.name!r} is {dtype}, "
             "which has no gradient"
         )
-    unknown = [axis for axis in model.inputs[0].shape[1:] + model.outputs[0].shape[1:] if axis is None]
+    unknown = [
+        axis for axis in model.inputs[0].shape[1:] + model.outputs[0].shape[1:] if axis is None
+    ]
     if unknown:
         raise ValueError(
             f"model must have input and output shapes that are known but for the batch, not "
@@ -376,14 +387,14 @@ def _check_logit(model):
         _last_activation(model) != "sigmoid"
     ):
         raise ValueError(
-            "space must be 'output' for a model that does not end in a sigmoid (a Dense or Activation "
-            f"layer), not 'logit': {model.name!r} ends in {last.name!r} "
+            "space must be 'output', not 'logit', for a model that does not end in a sigmoid "
+            f"(Dense or Activation): {model.name!r} ends in {last.name!r} "
             f"with activation {_last_activation(model)!r}"
         )
 
 
 def _as_targets(model, target):
-    """The targets in the model's number format, of shape (N, *output shape), or an error."""
+    """The targets in the model's number format, of shape (N, …output shape), or an error."""
     shape, dtype = model.outputs[0].shape[1:], model.outputs[0].dtype
     given = finite_array("target", target)
     array = given
@@ -395,16 +406,16 @@ def _as_targets(model, target):
         raise ValueError(
             f"target must have shape {('N', *shape)}, or {shape} for one target, not {given.shape}"
         )
-    array = _in_format("target", array, dtype)
+    converted = _in_format("target", array, dtype)
     activation = _last_activation(model)
     low, high, words = RANGES.get(activation, (-np.inf, np.inf, ""))
-    outside = (array <= low) | (array >= high)
+    outside = (converted <= low) | (converted >= high)
     if outside.any():
         raise ValueError(
             f"target must lie {words}, the range of the model's last activation {activation!r}, "
-            f"not {array[outside][0]}"
+            f"not {array[outside][0]} (which is {converted[outside][0]} in {dtype})"
         )
-    return array
+    return converted
 
 
 def _as_starts(model, start, n):

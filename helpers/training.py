@@ -1,8 +1,8 @@
 """One neuron, and a training that reaches its optimum in seconds.
 
 Gradient descent is slow where the input lies far from 0 and 1: on x from 0 to 1000 the curvature of
-the cost along W is a million times that along b. Training on standardised values, (x − mean)/sd, takes
-that away; the weights are then converted, so that the neuron answers to the data's own units.
+the cost along W is a million times that along b. Training on standardised values, (x − mean)/sd,
+takes that away; the weights are then converted, so that the neuron answers to the data's own units.
 Chapter 2 tells the story.
 """
 
@@ -67,8 +67,9 @@ def set_weight_and_bias(model, W, b):
 def train(model, x, y, *, counts=None, steps=1000, learning_rate=0.1):
     """Train a neuron to its least-squares, or maximum-likelihood, optimum; in place.
 
-    Plain gradient descent with momentum 0.9 on all the data at once, on standardised values. A linear
-    neuron minimises the mean squared error, a sigmoid neuron the cross-entropy of the shares y.
+    Plain gradient descent with momentum 0.9 on all the data at once, on standardised values. A
+    linear neuron minimises the mean squared error, a sigmoid neuron the cross-entropy of the shares
+    y.
 
     Parameters
     ----------
@@ -94,7 +95,8 @@ def train(model, x, y, *, counts=None, steps=1000, learning_rate=0.1):
     Raises
     ------
     TypeError, ValueError
-        If an argument is of the wrong kind, shape or range, or if training does not end at finite weights.
+        If an argument is of the wrong kind, shape or range, or if training does not end at finite
+        weights.
 
     Notes
     -----
@@ -104,7 +106,9 @@ def train(model, x, y, *, counts=None, steps=1000, learning_rate=0.1):
     choice("the activation of model", activation, LOSSES)
     x, y = paired_samples(x, y)
     if activation == "sigmoid" and ((y < 0) | (y > 1)).any():
-        raise ValueError(f"y must lie from 0 to 1 for a sigmoid neuron, not {y[(y < 0) | (y > 1)][0]}")
+        raise ValueError(
+            f"y must lie from 0 to 1 for a sigmoid neuron, not {y[(y < 0) | (y > 1)][0]}"
+        )
     counts = np.ones_like(x) if counts is None else _counts(counts, x)
     steps = whole_number("steps", steps, least=STEPS_PER_CALL)
     if steps % STEPS_PER_CALL:
@@ -145,7 +149,7 @@ def _single_neuron(model):
     shapes = [w.shape for w in model.get_weights()]
     if shapes != [(1, 1), (1,)]:
         raise ValueError(
-            f"model must be one neuron with one input, whose weights have the shapes (1, 1) and (1,); "
+            "model must be one neuron with one input, with weights of the shapes (1, 1) and (1,); "
             f"those of {model.name!r} have {shapes}"
         )
     return model.layers[-1]

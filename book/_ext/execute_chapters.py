@@ -1,14 +1,17 @@
-"""Execute the chapters before Sphinx reads them: in parallel, and again only when it is needed.
+"""Execute the chapters before Sphinx reads them, when it is needed.
 
-MyST-NB finds the executed notebooks in jupyter-cache, which knows a notebook by its code cells
-alone. This extension adds what else a result depends on, and what a book wants of its chapters:
+MyST-NB finds the executed notebooks in jupyter-cache, which knows a notebook
+by its code cells alone. This extension adds what else a result depends on, and
+what a book wants of its chapters:
 
-* The cache lives in a folder named for a digest of `helpers/` (data files included) and
-  `requirements.txt`. When one of them changes, the folder's name does, and so does a setting that
-  Sphinx watches: every chapter is executed and read again. A changed sentence leaves both alone.
-* Chapters that are not in the cache are executed at the same time, one a core.
-* A cell that fails, or writes to stderr, stops the build. The message names chapter and cell; the
-  chapter's page from an earlier build is removed; chapters that succeeded stay in the cache.
+* The cache lives in a folder named for a digest of `helpers/`, data files
+  included, and `requirements.txt`. When one of them changes, so does the name,
+  and with it a setting that Sphinx watches: every chapter is executed and read
+  again. A changed sentence leaves both alone.
+* Chapters that are not in the cache are executed in parallel, one a core.
+* A cell that fails, or writes to stderr, stops the build with a message that
+  names chapter and cell. The chapter's page from an earlier build is removed;
+  chapters that succeeded stay in the cache.
 """
 
 import hashlib
@@ -33,25 +36,25 @@ def setup(app):
 
 
 def name_cache_for_its_inputs(app, config):
-    cache = Path(config.nb_execution_cache_path or Path(app.outdir).parent / ".jupyter_cache")
+    cache = Path(config.nb_execution_cache_path)
     config.nb_execution_cache_path = str(cache / digest(Path(app.srcdir)))
 
 
 def digest(root):
-    """SHA-256, shortened, of the names and contents of all files that a chapter's results depend on."""
-    files = [root / "requirements.txt"]
-    files += (path for path in (root / "helpers").rglob("*") if path.is_file())
+    """SHA-256 of the names and contents of what all results depend on."""
+    files = [path for path in (root / "helpers").rglob("*") if path.is_file()]
     state = hashlib.sha256()
-    for path in sorted(files):
+    for path in sorted([*files, root / "requirements.txt"]):
         if "__pycache__" not in path.parts:
-            state.update(f"{path.relative_to(root)}\0{path.stat().st_size}\0".encode())
+            name = path.relative_to(root).as_posix()
+            state.update(f"{name}\0{path.stat().st_size}\0".encode())
             state.update(path.read_bytes())
     return state.hexdigest()[:16]
 
 
 def execute_chapters(app, env, docnames):
     cache = get_cache(app.config.nb_execution_cache_path)
-    chapters = {}
+    missing = {}
     for name in docnames:
         path = Path(env.doc2path(name))
         if path.suffix == ".ipynb":
@@ -59,50 +62,53 @@ def execute_chapters(app, env, docnames):
             try:
                 cache.match_cache_notebook(notebook)
             except KeyError:
-                chapters[name] = path, notebook
-    if not chapters:
+                missing[name] = path, notebook
+    if not missing:
         return
 
-    def run(chapter):
-        path, notebook = chapter
+    def run(path, notebook):
         return single_nb_execution(
             notebook,
             cwd=str(path.parent),
             timeout=app.config.nb_execution_timeout,
             allow_errors=False,
+            extra_arguments=["--log-level=ERROR"],  # the kernel's own notes
         )
 
-    logger.info("executing %d chapter(s): %s", len(chapters), ", ".join(chapters))
+    logger.info("executing %s", ", ".join(missing))
     complaints = []
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        running = {name: pool.submit(run, chapter) for name, chapter in chapters.items()}
-        for name, future in running.items():
-            path, notebook = chapters[name]
-            complaint = None
-            try:
-                result = future.result()
-                complaint = what_is_wrong(notebook, result.err)
-            except Exception as error:  # a kernel that died, say: whatever it was, name the chapter
-                complaint = f"{type(error).__name__}: {error}"
-            if complaint:
-                complaints.append(f"{path.relative_to(app.srcdir)}, {complaint}")
-                (Path(app.outdir) / app.builder.get_target_uri(name)).unlink(missing_ok=True)
-            else:
-                bundle = CacheBundleIn(
-                    notebook, str(path), data={"execution_seconds": result.time}
-                )
-                cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
+        running = {name: pool.submit(run, *missing[name]) for name in missing}
+    for name, (path, notebook) in missing.items():
+        try:
+            result = running[name].result()
+            complaint = what_is_wrong(notebook, result.err)
+        except Exception as error:  # such as a kernel that died
+            complaint = f"{type(error).__name__}: {error}"
+        if complaint:
+            complaints.append(f"{path.relative_to(app.srcdir)}, {complaint}")
+            page = Path(app.outdir) / app.builder.get_target_uri(name)
+            page.unlink(missing_ok=True)
+        else:
+            seconds = {"execution_seconds": result.time}
+            cache.cache_notebook_bundle(
+                CacheBundleIn(notebook, str(path), data=seconds),
+                check_validity=False,
+                overwrite=True,
+            )
     if complaints:
-        raise ExtensionError("a chapter did not run cleanly\n\n" + "\n\n".join(complaints))
+        raise ExtensionError(
+            "not every chapter ran cleanly\n\n" + "\n\n".join(complaints)
+        )
 
 
 def what_is_wrong(notebook, error):
-    """Name the first cell that failed or wrote to stderr, with what it said; None if there is none."""
+    """The first cell that failed or wrote to stderr, or None."""
     for index, cell in enumerate(notebook.cells):
         for output in cell.get("outputs", []):
             if output.output_type == "error" and error is not None:
                 said = f"failed: {output.ename}: {output.evalue}"
-            elif output.output_type == "stream" and output.name == "stderr":
+            elif output.get("name") == "stderr":
                 said = f"wrote to stderr: {output.text.strip()}"
             else:
                 continue
