@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from helpers.validation import finite_number, positive_number, whole_number
+from helpers.validation import finite_number, non_negative_number, whole_number
 
 
 def noisy_line(n=100, *, low=0.0, high=1000.0, slope=0.4, noise=50.0, seed):
@@ -46,9 +46,7 @@ def noisy_line(n=100, *, low=0.0, high=1000.0, slope=0.4, noise=50.0, seed):
     low, high = finite_number("low", low), finite_number("high", high)
     if low >= high:
         raise ValueError(f"low must be below high, but low is {low} and high is {high}")
-    slope = finite_number("slope", slope)
-    if noise != 0:
-        noise = positive_number("noise", noise)
+    slope, noise = finite_number("slope", slope), non_negative_number("noise", noise)
     rng = np.random.default_rng(seed)
     x = rng.uniform(low, high, n)
     u = rng.uniform(0.0, 1.0, n)

@@ -22,8 +22,8 @@ from helpers.validation import (
     choice,
     finite_array,
     flag,
+    non_negative_number,
     positive_number,
-    tolerance,
     whole_number,
 )
 
@@ -177,9 +177,9 @@ def reconstruct(
         _check_logit(model)
     target = _as_targets(model, target)
     start = _as_starts(model, start, len(target))
-    rate = positive_number("learning_rate", learning_rate)
-    max_iter = whole_number("max_iter", max_iter, least=1)
-    atol, rtol = tolerance("atol", atol), tolerance("rtol", rtol)
+    rate = _in_format("learning_rate", positive_number("learning_rate", learning_rate), start.dtype)
+    max_iter = whole_number("max_iter", max_iter, least=1, most=2**31 - 1)
+    atol, rtol = non_negative_number("atol", atol), non_negative_number("rtol", rtol)
     trace, progress = flag("trace", trace), flag("progress", progress)
 
     allowed = atol + rtol * np.abs(target)
@@ -210,7 +210,7 @@ def _descend(model, space, start, target, allowed, rate, max_iter, trace, bar):
     rounding = 8 * np.finfo(target.dtype).eps * np.abs(target)
     allowed = tf.constant(np.maximum(allowed - rounding, 0.0), target.dtype)
     goal = tf.constant(target)
-    rate = tf.constant(rate, start.dtype)
+    rate = tf.constant(rate)
     state = (
         tf.constant(start),
         tf.fill(len(target), RUNNING),
@@ -439,9 +439,14 @@ def _as_starts(model, start, n):
 
 
 def _in_format(name, array, dtype):
-    """The array in the model's number format; raise where a value does not fit it."""
-    with np.errstate(over="ignore"):
+    """The array in the model's number format; raise where a value overflows it, or vanishes."""
+    array = np.asarray(array)
+    with np.errstate(over="ignore", under="ignore"):
         converted = array.astype(dtype)
-    if not np.isfinite(converted).all():
-        raise ValueError(f"{name} must fit the model's {dtype}, but {np.abs(array).max()} does not")
+    lost = ~np.isfinite(converted) | ((converted == 0) & (array != 0))
+    if lost.any():
+        raise ValueError(
+            f"{name} must fit the number format of the model, {dtype}, in which {array[lost][0]} "
+            f"would be {converted[lost][0]}"
+        )
     return converted

@@ -44,7 +44,6 @@ def neuron(activation="linear", *, W=0.0, b=0.0):
         If the activation is none of the two, or a weight is not a finite number.
     """
     choice("activation", activation, LOSSES)
-    W, b = finite_number("W", W), finite_number("b", b)
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, activation=activation)])
     set_weight_and_bias(model, W, b)
     return model
@@ -61,6 +60,7 @@ def weight_and_bias(model):
 
 def set_weight_and_bias(model, W, b):
     """Set W and b of a one-neuron model, in place; errors as in :func:`weight_and_bias`."""
+    W, b = finite_number("W", W), finite_number("b", b)
     _single_neuron(model).set_weights([np.full((1, 1), W), np.full(1, b)])
 
 

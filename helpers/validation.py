@@ -27,7 +27,7 @@ def finite_number(name, value):
     return float(value)
 
 
-def tolerance(name, value):
+def non_negative_number(name, value):
     """Return `value` as a float; raise unless it is one finite number, 0 or above."""
     number = finite_number(name, value)
     if number < 0:
@@ -35,12 +35,14 @@ def tolerance(name, value):
     return number
 
 
-def whole_number(name, value, *, least):
-    """Return `value` as an int; raise unless it is a whole number of at least `least`."""
+def whole_number(name, value, *, least, most=None):
+    """Return `value` as an int; raise unless it is a whole number from `least` to `most`."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be a whole number, not {value!r} ({type(value).__name__})")
     if value < least:
         raise ValueError(f"{name} must be at least {least}, not {value!r}")
+    if most is not None and value > most:
+        raise ValueError(f"{name} must be at most {most}, not {value!r}")
     return int(value)
 
 

@@ -1,0 +1,134 @@
+"""Training reaches the optimum that a formula, or another optimiser, gives."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import optimize, special
+
+from helpers.backend import keras
+from helpers.closed_forms import least_squares
+from helpers.data import bliss_beetles, noisy_line
+from helpers.training import neuron, set_weight_and_bias, train, weight_and_bias
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    slope=st.floats(0.1, 5), low=st.floats(-1e3, 1e3), scale=st.floats(1, 1e4), seed=st.integers(0)
+)
+def test_a_linear_neuron_reaches_least_squares(slope, low, scale, seed):
+    x, y = noisy_line(low=low, high=low + scale, slope=slope, noise=0.1 * scale, seed=seed)
+    model = neuron()
+    train(model, x, y, steps=300)
+    # In units of the data: how far apart the two lines are anywhere on it.
+    W, b = weight_and_bias(model)
+    W_best, b_best = least_squares(x, y)
+    np.testing.assert_allclose(W * x + b, W_best * x + b_best, atol=1e-4 * scale)
+    np.testing.assert_allclose(W, W_best, rtol=1e-3)
+
+
+def test_the_losses_are_in_units_of_the_data_and_end_at_the_least():
+    x, y = noisy_line(seed=2)
+    losses = train(neuron(), x, y, steps=300)
+    W, b = least_squares(x, y)
+    assert losses.shape == (30,)
+    np.testing.assert_allclose(losses[-1], np.mean((W * x + b - y) ** 2), rtol=1e-4)
+    assert losses[0] > 10 * losses[-1]
+
+
+def test_training_starts_from_the_weights_of_the_model():
+    x, y = noisy_line(seed=2)
+    W, b = least_squares(x, y)
+    losses = train(neuron(W=W, b=b), x, y, steps=10)
+    np.testing.assert_allclose(losses[0], np.mean((W * x + b - y) ** 2), rtol=1e-4)
+
+
+def test_the_beetles_agree_with_the_published_fit():
+    dose, exposed, killed = bliss_beetles()
+    model = neuron("sigmoid")
+    train(model, dose, killed / exposed, counts=exposed)
+    W, b = weight_and_bias(model)
+    assert round(W, 2) == 34.27
+    assert round(b, 2) == -60.72
+    assert round(-b / W, 4) == 1.7717
+    fitted = special.expit(W * dose + b)
+    terms = special.xlogy(killed, killed / (exposed * fitted))
+    terms += special.xlogy(exposed - killed, (exposed - killed) / (exposed * (1 - fitted)))
+    assert round(2 * terms.sum(), 2) == 11.23
+
+
+def test_a_sigmoid_neuron_reaches_maximum_likelihood():
+    rng = np.random.default_rng(0)
+    x = rng.uniform(100, 200, 60)
+    y = (rng.uniform(size=60) < special.expit(0.08 * (x - 150))).astype(float)
+
+    def minus_log_likelihood(p):
+        z = p[0] * (x - 150) + p[1]
+        return np.sum(np.logaddexp(0, z) - y * z)
+
+    best = optimize.minimize(minus_log_likelihood, [0.0, 0.0], method="BFGS", tol=1e-10)
+    model = neuron("sigmoid")
+    train(model, x, y, steps=2000)
+    W, b = weight_and_bias(model)
+    np.testing.assert_allclose([W, b + 150 * W], best.x, rtol=1e-3)
+
+
+def test_counts_stand_for_repeated_rows():
+    x, y = noisy_line(n=20, seed=4)
+    counts = np.arange(1, 21)
+    weighted, repeated = neuron(), neuron()
+    train(weighted, x, y, counts=counts, steps=300)
+    train(repeated, np.repeat(x, counts), np.repeat(y, counts), steps=300)
+    np.testing.assert_allclose(weight_and_bias(weighted), weight_and_bias(repeated), rtol=1e-4)
+
+
+def test_weights_are_set_and_read():
+    model = neuron("sigmoid", W=2.5, b=-1.5)
+    assert weight_and_bias(model) == (2.5, -1.5)
+    set_weight_and_bias(model, 0.5, 4.0)
+    assert weight_and_bias(model) == (0.5, 4.0)
+    np.testing.assert_allclose(model(np.array([[2.0]])), [[special.expit(5.0)]], rtol=1e-6)
+
+
+X, Y = noisy_line(seed=1)
+TWO_UNITS = keras.Sequential([keras.Input((1,)), keras.layers.Dense(2)])
+TANH = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, activation="tanh")])
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda: neuron("relu"), ValueError, ["activation", "relu", "'linear'", "'sigmoid'"]),
+        (lambda: neuron(W=np.nan), ValueError, ["W", "finite", "nan"]),
+        (lambda: neuron(b="low"), TypeError, ["b", "low"]),
+        (lambda: weight_and_bias("model"), TypeError, ["model", "Keras model"]),
+        (lambda: weight_and_bias(TWO_UNITS), ValueError, ["model", "(1, 2)"]),
+        (lambda: set_weight_and_bias(neuron(), np.inf, 0), ValueError, ["W", "finite", "inf"]),
+        (lambda: train(TWO_UNITS, X, Y), ValueError, ["model", "(1, 2)"]),
+        (lambda: train(TANH, X, Y), ValueError, ["activation", "tanh"]),
+        (lambda: train(neuron(), X[:, None], Y), ValueError, ["x", "one-dimensional", "(100, 1)"]),
+        (lambda: train(neuron(), X, Y[1:]), ValueError, ["x and y", "100 and 99"]),
+        (lambda: train(neuron(), X * np.nan, Y), ValueError, ["x", "finite"]),
+        (lambda: train(neuron(), 0 * X, Y), ValueError, ["x", "different"]),
+        (lambda: train(neuron("sigmoid"), X, Y), ValueError, ["y", "from 0 to 1"]),
+        (lambda: train(neuron(), X, Y, counts=0 * X), ValueError, ["counts", "above 0", "0.0"]),
+        (lambda: train(neuron(), X, Y, counts=[1.0]), ValueError, ["counts", "(100,)", "(1,)"]),
+        (lambda: train(neuron(), X, Y, steps=0), ValueError, ["steps", "0", "at least 10"]),
+        (lambda: train(neuron(), X, Y, steps=15), ValueError, ["steps", "15", "multiple of 10"]),
+        (lambda: train(neuron(), X, Y, steps=10.0), TypeError, ["steps", "10.0", "whole"]),
+        (lambda: train(neuron(), X, Y, learning_rate=0), ValueError, ["learning_rate", "0"]),
+        (lambda: train(neuron(), X, Y, learning_rate=9), ValueError, ["learning_rate", "diverged"]),
+    ],
+)
+def test_bad_arguments_are_named(call, error, words):
+    with pytest.raises(error) as caught:
+        call()
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_a_diverged_training_leaves_the_model_as_it_was():
+    model = neuron(W=1.0, b=2.0)
+    with pytest.raises(ValueError, match="diverged"):
+        train(model, X, Y, learning_rate=9)
+    assert weight_and_bias(model) == (1.0, 2.0)
