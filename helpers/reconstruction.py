@@ -177,7 +177,11 @@ def reconstruct(
         _check_logit(model)
     target = _as_targets(model, target)
     start = _as_starts(model, start, len(target))
-    rate = _in_format("learning_rate", positive_number("learning_rate", learning_rate), start.dtype)
+    rate = start.dtype.type(positive_number("learning_rate", learning_rate))
+    if rate == 0 or np.isinf(rate):
+        raise ValueError(
+            f"learning_rate must fit {start.dtype}, in which {learning_rate} is {rate}"
+        )
     max_iter = whole_number("max_iter", max_iter, least=1, most=2**31 - 1)
     atol, rtol = non_negative_number("atol", atol), non_negative_number("rtol", rtol)
     trace, progress = flag("trace", trace), flag("progress", progress)
@@ -439,11 +443,10 @@ def _as_starts(model, start, n):
 
 
 def _in_format(name, array, dtype):
-    """The array in the model's number format; raise where a value overflows it, or vanishes."""
-    array = np.asarray(array)
-    with np.errstate(over="ignore", under="ignore"):
+    """The array in the model's number format; raise where a value is too large for it."""
+    with np.errstate(over="ignore"):
         converted = array.astype(dtype)
-    lost = ~np.isfinite(converted) | ((converted == 0) & (array != 0))
+    lost = ~np.isfinite(converted)
     if lost.any():
         raise ValueError(
             f"{name} must fit the number format of the model, {dtype}, in which {array[lost][0]} "
