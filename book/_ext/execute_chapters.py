@@ -36,7 +36,8 @@ def setup(app):
 
 
 def name_cache_for_its_inputs(app, config):
-    cache = Path(config.nb_execution_cache_path)
+    usual = Path(app.outdir).parent / ".jupyter_cache"
+    cache = Path(config.nb_execution_cache_path or usual)
     config.nb_execution_cache_path = str(cache / digest(Path(app.srcdir)))
 
 

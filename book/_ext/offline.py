@@ -1,10 +1,11 @@
 """Make the built book self-contained: it opens from disk, with no network.
 
-MathJax comes from the package sphinx-mathjax-offline, and what no page loads
-of it is removed. Thebe, which Jupyter Book prepares on every page to run cells
-on a distant server, is left out.
+MathJax comes from the package sphinx-mathjax-offline. Thebe, which Jupyter Book
+prepares on every page to run cells on a distant server, is left out. What no
+page loads is removed: most of MathJax, source maps, the theme's own templates.
 """
 
+import shutil
 from pathlib import Path
 
 # All that the combined component tex-chtml.js loads by itself.
@@ -18,12 +19,13 @@ def setup(app):
 
 
 def leave_out_thebe(app, pagename, templatename, context, doctree):
-    def names_thebe(script):
-        body = getattr(script, "attributes", {}).get("body", "")
-        return "thebe" in f"{script} {body}".lower()
+    def names_thebe(file):
+        body = getattr(file, "attributes", {}).get("body", "")
+        return "thebe" in f"{file} {body}".lower()
 
-    scripts = context.get("script_files", [])
-    context["script_files"] = [s for s in scripts if not names_thebe(s)]
+    for kind in ("script_files", "css_files"):
+        files = context.get(kind, [])
+        context[kind] = [file for file in files if not names_thebe(file)]
 
 
 def prune(app, exception):
@@ -39,5 +41,6 @@ def prune(app, exception):
     for path in sorted(mathjax.rglob("*"), reverse=True):
         if path.is_dir() and not any(path.iterdir()):
             path.rmdir()
-    (static / "sphinx-thebe.js").unlink(missing_ok=True)
-    (static / "sphinx-thebe.css").unlink(missing_ok=True)
+    for pattern in ("sphinx-thebe*", "**/*.map", "*-macros.html", "locales"):
+        for path in static.glob(pattern):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -1,0 +1,227 @@
+"""The built book: complete, self-contained, and right in a browser with the network off."""
+
+import getpass
+import html.parser
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import urllib.parse
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+HTML = ROOT / "_build" / "html"
+# Where the generated pages carry no text of the book's own.
+GENERATED = {"genindex.html", "py-modindex.html", "search.html", "index.html"}
+
+
+@pytest.fixture(scope="session")
+def pages():
+    """All pages of the book, freshly built (from the cache, where nothing has changed)."""
+    command = [Path(sys.executable).with_name("jupyter-book"), "build", ".", "-W", "--keep-going"]
+    build = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert build.returncode == 0, build.stderr
+    return {str(path.relative_to(HTML)): path for path in sorted(HTML.rglob("*.html"))}
+
+
+class Page(html.parser.HTMLParser):
+    """What a page links to, loads, and defines."""
+
+    LOADS = ("script", "img", "link", "iframe", "source", "video", "audio", "embed", "object")
+
+    def __init__(self, path):
+        super().__init__()
+        self.loads, self.links, self.ids, self.images = [], [], set(), []
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        if "id" in attributes:
+            self.ids.add(attributes["id"])
+        if tag == "a" and attributes.get("href"):
+            self.links.append(attributes["href"])
+        if tag == "img":
+            self.images.append(attributes)
+        if tag in self.LOADS:
+            for name in ("src", "href", "data", "srcset"):
+                if attributes.get(name):
+                    self.loads.append(attributes[name])
+
+
+def test_every_page_of_the_contents_was_built(pages):
+    contents = re.findall(r"(?:file|root): (\S+)", (ROOT / "_toc.yml").read_text())
+    assert len(contents) >= 9
+    assert {f"{name}.html" for name in contents} <= set(pages)
+
+
+def test_no_page_loads_anything_from_elsewhere(pages):
+    for name, path in pages.items():
+        external = [url for url in Page(path).loads if re.match(r"(?:\w+:)?//", url)]
+        assert not external, f"{name} loads {external}"
+        inline = re.findall(r"<script[^>]*>(.*?)</script>", path.read_text(), re.DOTALL)
+        fetched = [code for code in inline if re.search(r"['\"`]https?://", code)]
+        assert not fetched, f"a script on {name} names {fetched}"
+
+
+def test_no_style_sheet_loads_anything_from_elsewhere(pages):
+    for path in HTML.rglob("*.css"):
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"url\(['\"]?(?:https?:)?//|@import\s+['\"]?http", text), path
+
+
+def test_links_and_images_lead_somewhere(pages):
+    parsed = {path: Page(path) for path in pages.values()}
+    for name, path in pages.items():
+        for url in parsed[path].links + parsed[path].loads:
+            link = urllib.parse.urlsplit(url)
+            if link.scheme or url == "#":
+                continue
+            target = (path.parent / urllib.parse.unquote(link.path)) if link.path else path
+            assert target.is_file(), f"{name} leads to {url}, which is not there"
+            if link.fragment and target in parsed:
+                fragment = urllib.parse.unquote(link.fragment)
+                assert fragment in parsed[target].ids, f"{name} leads to {url}: no such place"
+
+
+def test_figures_have_their_alt_texts(pages):
+    shown = [
+        image
+        for name, path in pages.items()
+        if name.startswith("book/")
+        for image in Page(path).images
+        if "_images/" in image["src"]
+    ]
+    assert len(shown) >= 10
+    for image in shown:
+        assert image.get("alt", "").endswith("."), image
+
+
+def test_no_stderr_trace_or_path_of_this_machine_shows(pages):
+    traces = ("Traceback (most recent call last)", 'class="output stderr', "Warning:")
+    places = {str(ROOT), str(Path.home()), sys.prefix, platform.node()} - {"/", ""}
+    if len(getpass.getuser()) > 4:
+        places.add(getpass.getuser())
+    for name, path in pages.items():
+        text = path.read_text(encoding="utf-8")
+        for sign in (*traces, *places):
+            assert sign not in text, f"{sign} on {name}"
+
+
+def test_nothing_superfluous_is_shipped(pages):
+    mathjax = sum(path.stat().st_size for path in (HTML / "_static/mathjax").rglob("*.*"))
+    assert mathjax < 2_000_000
+    assert not list(HTML.rglob("*thebe*"))
+
+
+# --- in a browser ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Chromium: the one that Playwright installed, or the machine's."""
+    from playwright.sync_api import Error, sync_playwright
+
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    with sync_playwright() as playwright:
+        own = Path(playwright.chromium.executable_path)
+        found = str(own) if own.exists() else next(filter(None, map(shutil.which, names)), None)
+        try:
+            if found is None:
+                raise FileNotFoundError("no Chromium on this machine")
+            chromium = playwright.chromium.launch(
+                executable_path=found, args=["--no-sandbox", "--disable-gpu"]
+            )
+        except (Error, FileNotFoundError) as error:
+            if os.environ.get("BROWSER_TESTS") == "required":
+                raise
+            pytest.skip(f"no browser to test with: {error}")
+        yield chromium
+        chromium.close()
+
+
+def visit(context, path):
+    """Open a page from disk: the page, with what it complained about and asked the network for."""
+    page = context.new_page()
+    complaints = []
+    page.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("requestfailed", lambda request: complaints.append(f"failed: {request.url}"))
+    page.on(
+        "request",
+        lambda request: (
+            None
+            if request.url.startswith(("file:", "data:", "blob:"))
+            else complaints.append(f"asked for: {request.url}")
+        ),
+    )
+    page.goto(path.as_uri())
+    page.wait_for_load_state("load")
+    page.evaluate("() => window.MathJax?.startup?.promise")
+    return page, complaints
+
+
+RAW = r"/\\\(|\\\[|\$\$|\\frac|\{(numref|eq|term|cite)/g"  # TeX or a role that was not set
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_every_page_is_whole_from_disk_with_the_network_off(pages, browser, theme, width):
+    context = browser.new_context(
+        offline=True, color_scheme=theme, viewport={"width": width, "height": 900}
+    )
+    formulas = 0
+    for name, path in pages.items():
+        page, complaints = visit(context, path)
+        assert not complaints, f"{name}: {complaints}"
+        assert page.evaluate("document.documentElement.dataset.theme") in (theme, None), name
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{name} is too wide"
+        broken = page.evaluate(
+            "[...document.images].filter(i => i.complete && !i.naturalWidth).map(i => i.src)"
+        )
+        assert not broken, f"{name}: {broken}"
+        formulas += page.locator("mjx-container").count()
+        unset = page.evaluate(
+            """() => [...document.querySelectorAll('span.math, div.math')]
+                     .filter(e => !e.querySelector('mjx-container')).map(e => e.textContent)"""
+        )
+        assert not unset, f"{name}: raw formulas {unset}"
+        faulty = page.locator("mjx-merror").count()
+        assert faulty == 0, f"{name}: {faulty} formulas in error"
+        raw = page.evaluate(
+            """() => { const text = document.querySelector('article, main, body').cloneNode(true);
+                       text.querySelectorAll('pre, code, script, style, mjx-container')
+                           .forEach(e => e.remove());
+                       return text.textContent.match(RAW); }""".replace("RAW", RAW)
+        )
+        assert not raw, f"{name}: {raw}"
+        page.close()
+    context.close()
+    assert formulas > 50
+
+
+@pytest.mark.browser
+def test_solutions_are_folded_and_open(pages, browser):
+    context = browser.new_context(offline=True)
+    page, _ = visit(context, pages["book/01_dataset.html"])
+    solutions = page.locator("div.solution")
+    assert solutions.count() == 3
+    hidden = solutions.first.locator("p").filter(has_text="The mean of").first
+    assert not hidden.is_visible()
+    solutions.first.locator("button.toggle-button").click()
+    assert hidden.is_visible()
+    context.close()
+
+
+@pytest.mark.browser
+def test_the_search_finds_a_term_from_disk(pages, browser):
+    context = browser.new_context(offline=True)
+    page = context.new_page()
+    page.goto(pages["search.html"].as_uri() + "?q=logit")
+    page.locator("#search-results li a").first.wait_for(timeout=10_000)
+    assert "sigmoid" in page.locator("#search-results").inner_html()
+    context.close()
