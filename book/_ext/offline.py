@@ -1,8 +1,9 @@
 """Make the built book self-contained: it opens from disk, with no network.
 
-MathJax comes from the package sphinx-mathjax-offline. Thebe, which Jupyter Book
-prepares on every page to run cells on a distant server, is left out. What no
-page loads is removed: most of MathJax, source maps, the theme's own templates.
+MathJax comes from the package sphinx-mathjax-offline. Thebe, which Jupyter
+Book prepares on every page to run cells on a distant server, is left out. What
+no page loads is removed: most of MathJax, source maps, the theme's own
+templates.
 """
 
 import shutil
