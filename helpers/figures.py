@@ -7,7 +7,7 @@ differs in colour also differs in marker or line style.
 import matplotlib.pyplot as plt
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 
-from helpers.validation import finite_array, finite_number, paired_samples
+from helpers.validation import choice, finite_array, finite_number, paired_samples
 
 # What each colour stands for. The hues are those of Okabe and Ito's palette for colour-blind
 # readers, some of them darkened, so that each has a contrast of at least 3 to the paper.
@@ -94,8 +94,16 @@ def wanted_and_found(ax, y0, x0):
     left, bottom = ax.get_xlim()[0], ax.get_ylim()[0]
     ax.plot([left, x0], [y0, y0], "--", color=COLOURS["wanted"], label="wanted output $y_0$")
     ax.plot([x0, x0], [y0, bottom], ":", color=COLOURS["input"], label="reconstructed input $x_0$")
-    ax.plot(x0, y0, "o", color=COLOURS["input"], markersize=9, markeredgecolor=INK, zorder=3)
+    mark(ax, x0, y0)
     ax.set(xlim=(left, None), ylim=(bottom, None))
+
+
+def mark(ax, x, y, *, colour="input", marker="o"):
+    """One point that matters, in the colour of the quantity named, with a dark edge."""
+    choice("colour", colour, COLOURS)
+    x, y = finite_number("x", x), finite_number("y", y)
+    size = 16 if marker == "*" else 9
+    ax.plot(x, y, marker, color=COLOURS[colour], markersize=size, markeredgecolor=INK, zorder=3)
 
 
 def iterates(ax, path, *, label="input $x$", colour="input", style="o-"):
@@ -103,7 +111,6 @@ def iterates(ax, path, *, label="input $x$", colour="input", style="o-"):
     path = finite_array("path", path)
     if path.ndim != 1:
         raise ValueError(f"path must be one-dimensional, not of shape {path.shape}")
-    if colour not in COLOURS:
-        raise ValueError(f"colour must be one of {', '.join(COLOURS)}, not {colour!r}")
+    choice("colour", colour, COLOURS)
     ax.plot(range(len(path)), path, style, color=COLOURS[colour], markersize=3, label=label)
     ax.set(xlabel="iteration $k$")

@@ -1,6 +1,6 @@
 """How fast: ratios measured in one run, on this machine. Not a test; `make benchmark` runs it.
 
-A ratio holds on a noisy machine where a time does not, so both sides of each are taken side by side.
+A ratio holds on a noisy machine where a time does not: both its sides are measured in one run.
 """
 
 import shutil
