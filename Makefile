@@ -26,8 +26,8 @@ lock: $(READY)  ## renew requirements.txt from the ranges in pyproject.toml
 		--custom-compile-command 'make lock' --no-annotate --output-file requirements.txt -
 
 outputs: $(READY)  ## run the chapters and renew the stored outputs that the tests compare
-	$(BIN)/jupyter execute --inplace book/[0-9]*.ipynb
-	$(BIN)/nbstripout book/*.ipynb
+	$(BIN)/jupyter execute --inplace book/*.ipynb
+	$(BIN)/nbstripout --keep-count book/*.ipynb
 
 lint: $(READY)  ## check the style of code and notebooks
 	$(BIN)/ruff check .

@@ -74,7 +74,8 @@ def test_a_sigmoid_neuron_is_inverted(y0, start, space):
     found = reconstruct(CURVE, y0, start=start, learning_rate=rate, space=space)
     assert found.converged.all()
     x0 = closed_forms.invert_sigmoid(y0, 2.0, -1.0)
-    np.testing.assert_allclose(found.x.item(), x0, atol=1e-3)
+    # The default rtol on y, divided by the slope of the curve.
+    np.testing.assert_allclose(found.x.item(), x0, atol=1.2e-4 / (2 * (1 - y0)))
 
 
 def test_the_run_of_the_post_lands_where_it_printed():
