@@ -38,10 +38,9 @@ MESSAGE = np.array(
     [
         "still running",
         "the output is within atol + rtol * |target| of the target",
-        "max_iter reached first: raise max_iter or the learning rate, or start closer",
-        "the gradient is exactly zero: start elsewhere, or use space='logit' for a sigmoid",
-        "the step is below the resolution of the floating-point numbers: "
-        "raise atol or rtol, or use a float64 model",
+        "max_iter came first: raise it or the learning rate, or start closer",
+        "the gradient is exactly zero: start elsewhere, or use space='logit'",
+        "the steps are lost in rounding: raise atol or rtol, or use float64",
         "the cost grew a million-fold: lower the learning rate",
         "the output or its gradient is not a finite number: start elsewhere",
     ],
@@ -415,9 +414,10 @@ def _as_targets(model, target):
     low, high, words = RANGES.get(activation, (-np.inf, np.inf, ""))
     outside = (converted <= low) | (converted >= high)
     if outside.any():
+        given, rounded = array[outside][0], converted[outside][0]
+        detail = f", which {dtype} rounds to {rounded}" if low < given < high else ""
         raise ValueError(
-            f"target must lie {words}, the range of the model's last activation {activation!r}, "
-            f"not {array[outside][0]} (which is {converted[outside][0]} in {dtype})"
+            f"target must lie {words}, the range of {activation!r}, not {given}{detail}"
         )
     return converted
 
