@@ -1,7 +1,7 @@
 """What a formula can say: the exact inverses of one neuron, and how descent approaches them.
 
 The neuron computes z = W x + b, and puts out z itself (linear) or σ(z) = 1/(1 + e^(−z)) (sigmoid).
-Gradient descent with learning rate η on the cost J(x) = (W x + b − y₀)² repeats
+Gradient descent with learning rate η on the cost J(x) = (W x + b − y₀)² repeats::
 
     x ← x − η · 2 W (W x + b − y₀),
 

@@ -1,6 +1,6 @@
 """Which input made the network say that? Gradient descent on the input of a trained Keras model.
 
-The weights stay as they are. The input x moves, against the gradient of the cost
+The weights stay as they are. The input x moves, against the gradient of the cost::
 
     J(x) = Σ (y(x) − y₀)²                       (space="output"),
     J(x) = Σ (logit y(x) − logit y₀)²           (space="logit"),
@@ -427,8 +427,7 @@ def _as_starts(model, start, n):
     shape, dtype = (n, *model.inputs[0].shape[1:]), model.inputs[0].dtype
     if np.asarray(start).dtype.kind in "iub":
         raise TypeError(
-            f"start must be floating point, not {start!r} "
-            f"({np.asarray(start).dtype}): integers have no gradient; write 1.0, not 1"
+            f"start must be floating point, not {start!r}: integers have no gradient; write 1.0, not 1"
         )
     array = finite_array("start", start)
     if array.ndim == 1 and shape[1:] == (1,):

@@ -390,7 +390,7 @@ RELU = network(keras.layers.Dense(1, activation="relu"))
         ({"model": TANH, "target": -1.0}, ValueError, ["target", "-1.0", "between -1 and 1"]),
         ({"model": RELU, "target": -0.5}, ValueError, ["target", "-0.5", "0 or above"]),
         ({"start": 1}, TypeError, ["start", "1", "floating point"]),
-        ({"start": np.array([1, 2])}, TypeError, ["start", "int64", "floating point"]),
+        ({"start": np.array([1, 2])}, TypeError, ["start", "array([1, 2])", "floating point"]),
         ({"start": False}, TypeError, ["start", "False"]),
         ({"start": np.nan}, ValueError, ["start", "nan", "finite"]),
         ({"start": None}, TypeError, ["start", "None"]),
