@@ -427,7 +427,8 @@ def _as_starts(model, start, n):
     shape, dtype = (n, *model.inputs[0].shape[1:]), model.inputs[0].dtype
     if np.asarray(start).dtype.kind in "iub":
         raise TypeError(
-            f"start must be floating point, not {start!r}: integers have no gradient; write 1.0, not 1"
+            f"start must be floating point, not {start!r}: "
+            "integers have no gradient; write 1.0, not 1"
         )
     array = finite_array("start", start)
     if array.ndim == 1 and shape[1:] == (1,):
