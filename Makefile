@@ -21,7 +21,8 @@ lab: $(READY)  ## open the chapters in JupyterLab
 serve: book  ## serve the built book on this machine
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory $(HTML) 8000
 
-lock: $(READY)  ## renew requirements.txt from the ranges in pyproject.toml
+lock:  ## renew requirements.txt from the ranges in pyproject.toml
+	@[ -x $(BIN)/uv ] || $(MAKE) $(READY)
 	echo '-e .[book,test]' | $(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 \
 		--custom-compile-command 'make lock' --no-annotate --output-file requirements.txt -
 
