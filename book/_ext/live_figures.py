@@ -1,0 +1,86 @@
+"""Live figures on the page: a notebook's Vega-Lite, without a kernel.
+
+A cell that ends in a live figure (`helpers/live.py`) puts out its
+specification and a still picture. MyST-NB sets the still as a numbered
+figure. This extension
+
+* adds the specification to the page, as JSON under the figure's name, and
+  `live.js`, which puts the live figure in place of the still when the reader
+  comes near it;
+* writes the Vega scripts, once for all pages;
+* turns a link such as `[a large rate](live:fig-descent?eta=6.5)` into a
+  button that sets the figure's state.
+"""
+
+import html
+import json
+from pathlib import Path
+
+import nbformat
+import vl_convert
+from docutils import nodes
+from jupyter_cache import get_cache
+from sphinx.transforms.post_transforms import SphinxPostTransform
+
+from helpers.live import MIME_TYPE, VERSION
+
+SCRIPTS = "window.vegaEmbed = vegaEmbed;"
+
+
+def setup(app):
+    app.add_post_transform(SetState)
+    app.connect("html-page-context", add_specifications)
+    app.connect("build-finished", write_scripts)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+class SetState(SphinxPostTransform):
+    """Make buttons of the links that set the state of a live figure."""
+
+    default_priority = 900
+
+    def run(self, **kwargs):
+        for link in list(self.document.findall(nodes.reference)):
+            uri = link.get("refuri", "")
+            if uri.startswith("live:"):
+                state = html.escape(html.unescape(uri.removeprefix("live:")))
+                button = f'<button type="button" data-state="{state}">'
+                opened = nodes.raw("", button, format="html")
+                closed = nodes.raw("", "</button>", format="html")
+                link.replace_self([opened, *link.children, closed])
+
+
+def add_specifications(app, pagename, templatename, context, doctree):
+    figures = live_figures(app, pagename) if doctree else {}
+    for name, spec in figures.items():
+        text = json.dumps(spec, separators=(",", ":")).replace("<", "\\u003c")
+        attributes = f'type="application/json" data-live="{name}"'
+        context["body"] += f"<script {attributes}>{text}</script>\n"
+    if figures:
+        app.add_js_file("live.js", loading_method="defer")
+
+
+def live_figures(app, pagename):
+    """The specifications of a page's live figures, by name of figure."""
+    path = Path(app.env.doc2path(pagename))
+    if path.suffix != ".ipynb":
+        return {}
+    notebook = nbformat.read(path, as_version=nbformat.NO_CONVERT)
+    cache = get_cache(app.config.nb_execution_cache_path)
+    _, executed = cache.merge_match_into_notebook(notebook)
+    return {
+        cell.metadata.mystnb.figure.name: output.data[MIME_TYPE]
+        for cell in executed.cells
+        for output in cell.get("outputs", [])
+        if MIME_TYPE in output.get("data", {})
+    }
+
+
+def write_scripts(app, exception):
+    if exception or app.builder.format != "html":
+        return
+    path = Path(app.outdir) / "_static" / "vega.js"
+    if not path.exists():
+        scripts = vl_convert.javascript_bundle(SCRIPTS, VERSION)
+        # In a scope of its own: its names would clash with those of Sphinx.
+        path.write_text(f"(() => {{{scripts}}})();", encoding="utf-8")

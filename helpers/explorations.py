@@ -1,0 +1,339 @@
+"""The live figures of the chapters: what each computes, as Vega expressions, and how it is drawn.
+
+The expressions repeat the formulas of `closed_forms`, which the tests hold against them. Each
+builder returns a :class:`helpers.live.LiveFigure`.
+"""
+
+import altair as alt
+import numpy as np
+from scipy import stats
+
+from helpers.closed_forms import sigmoid
+from helpers.live import WIDTH, LiveFigure, axis, choice, colour, formulas, numbers, points, slider
+from helpers.validation import paired_samples
+
+
+def inverse_of_line(x, y, W, b, y0):
+    """A trained linear neuron on its data, and the way back from a wanted output to the input.
+
+    The output can be slid or dragged. Two bars give the input's interval: for a wanted mean, and
+    for the input behind one observed output (chapter 3, the half-widths).
+
+    Parameters
+    ----------
+    x, y : array_like of shape (n,)
+        The data.
+    W, b : float
+        Weight, not 0, and bias of the neuron.
+    y0 : float
+        The wanted output at first, from 0 to 360.
+    """
+    x, y = paired_samples(x, y)
+    n, s = len(x), np.std(y - (W * x + b), ddof=2)
+    parameters = [
+        slider("y0", "wanted output y₀", y0, 0, 360, 1),
+        *numbers(W=W, b=b, n=n, centre=x.mean(), squares=n * x.var()),
+        *numbers(reach=stats.t.ppf(0.975, df=n - 2) * s / abs(W)),
+        *formulas(
+            x0="(y0 - b) / W",
+            spread="1 / n + pow(x0 - centre, 2) / squares",
+            mean="reach * sqrt(spread)",
+            single="reach * sqrt(1 + spread)",
+        ),
+    ]
+    words = [
+        "'To make the neuron say ' + y0 + ', feed it ' + format(x0, '.1f') + '.'",
+        "'The data leave ± ' + format(mean, '.0f') + ' around that for a wanted mean, ± '"
+        " + format(single, '.0f') + ' for the input behind one observed output.'",
+    ]
+    across = axis("x", "input x", [-50, 1100])
+    up = axis("y", "output y", [-110, 420])
+    data = alt.Chart(alt.Data(values=_rows(x=np.round(x, 2), y=np.round(y, 2))))
+    line = alt.Chart(alt.Data(values=_rows(x=[-50, 1100]))).transform_calculate(y="W * datum.x + b")
+    answer = points(
+        x="x0", y="y0", left="-50", bottom="-110", low="x0 - mean", high="x0 + mean",
+        lowest="x0 - single", highest="x0 + single",
+    )  # fmt: skip
+    chart = alt.layer(
+        data.mark_circle(size=26, color=colour("data"), opacity=0.75).encode(
+            alt.X(**across), alt.Y(**up)
+        ),
+        line.mark_line(color=colour("model"), clip=True).encode(alt.X(**across), alt.Y(**up)),
+        *_way_back(answer),
+        _bar(answer, "low", "high", -50, 8, "a wanted mean"),
+        _bar(answer, "lowest", "highest", -85, 3, "one observed output"),
+        _handle(answer),
+    ).properties(width=WIDTH, height=330)
+    return LiveFigure(chart, parameters, words, drag=("y0", "invert('y', y())"))
+
+
+def descent(W, b, *, y0, start, learning_rate, rtol=1e-4):
+    """Gradient descent of a linear neuron's input: against the iteration, and down the parabola.
+
+    The iterates are x₀ + (start − x₀)(1 − 2 η W²)^k. The number of steps is that of
+    :func:`helpers.reconstruction.reconstruct`: until the output is within rtol · |y₀| of y₀.
+
+    Parameters
+    ----------
+    W, b : float
+        Weight, not 0, and bias.
+    y0, start, learning_rate : float
+        The setting at first: y₀ from 20 to 380, the start from −200 to 1000, η from 0.05 to 7.
+    rtol : float
+        The tolerance, above 0.
+    """
+    left, right = -600, 1400
+    parameters = [
+        slider("eta", "learning rate η", learning_rate, 0.05, 7, 0.05),
+        slider("y0", "wanted output y₀", y0, 20, 380, 5),
+        slider("start", "start", start, -200, 1000, 1),
+        *numbers(W=W, b=b, rtol=rtol),
+        *formulas(
+            x0="(y0 - b) / W",
+            factor="1 - 2 * eta * W * W",
+            limit="1 / (W * W)",
+            miss="abs(W * (start - x0)) / (rtol * abs(y0))",
+            steps="miss <= 1 ? 0 : factor == 0 ? 1 : ceil(-log(miss) / log(abs(factor)))",
+            reached="x0 + (start - x0) * pow(factor, steps)",
+            arrives="miss <= 1 || abs(factor) < 1",
+        ),
+    ]
+    words = [
+        "'Wanted: ' + y0 + '. Starting at ' + start + ', the input '"
+        " + (arrives ? 'reaches ' + format(reached, '.1f') + ' after ' + steps"
+        " + (steps == 1 ? ' step.' : ' steps.') : 'never arrives at ' + format(x0, '.1f') + '.')",
+        "'At η = ' + format(eta, '.2f') + ', each step multiplies the distance by '"
+        " + format(factor, '.2f') + (abs(factor) < 1 ? '.' : ': it grows.')",
+    ]
+    step = "x0 + (start - x0) * pow(factor, datum.k)"
+    cost = "pow(W * datum.x + b - y0, 2)"
+    path = alt.Chart(alt.sequence(0, 61, as_="k")).transform_calculate(x=step, cost=cost)
+    path = path.transform_filter(f"datum.x > {4 * left} && datum.x < {4 * right}")
+    steps = path.mark_line(
+        color=colour("input"), clip=True, point={"color": colour("input"), "size": 28}
+    )
+    answer = points(x="x0")
+    dotted = {"color": colour("theory"), "strokeDash": [2, 3], "strokeWidth": 1.5}
+    against_k = alt.layer(
+        answer.mark_rule(**dotted).encode(y="x:Q"),
+        steps.encode(alt.X(**axis("k", "iteration k", [0, 60])),
+                     alt.Y(**axis("x", "input x", [left, right]))),
+    ).properties(width=WIDTH, height=190)  # fmt: skip
+
+    highest = alt.expr("1.1 * max(pow(W * start + b - y0, 2), 5000)")
+    across = alt.X(**axis("x", "input x", [left, right]))
+    up = alt.Y("cost:Q", title="cost J", scale=alt.Scale(domainMin=0, domainMax=highest))
+    parabola = alt.Chart(alt.sequence(left, right + 1, 10, as_="x")).transform_calculate(cost=cost)
+    down_parabola = alt.layer(
+        parabola.mark_line(color=colour("model"), clip=True).encode(across, up),
+        answer.mark_rule(**dotted).encode(x="x:Q"),
+        steps.encode(across, up, order="k:Q"),
+    ).properties(width=WIDTH, height=190)
+
+    rates = points(zero="0", limit="limit", best="limit / 2", eta="eta")
+    rate = axis("eta", "learning rate η: the bar is the stable range, the tick the best", [0, 7])
+    strip = alt.layer(
+        rates.mark_rule(color=colour("logit"), strokeWidth=10, opacity=0.45).encode(
+            x="zero:Q", x2="limit"
+        ),
+        rates.mark_tick(color=colour("theory"), thickness=2, height=18).encode(x="best:Q"),
+        _handle(rates, x=alt.X(**rate), y=alt.value(12)),
+    ).properties(width=WIDTH, height=24)
+    chart = alt.vconcat(against_k, down_parabola, strip, spacing=14)
+    return LiveFigure(chart, parameters, words)
+
+
+def saturation(derivatives, rates, *, y0, atol, start, cost):
+    """Descent through a sigmoid from a chosen start, under a chosen cost, with W = 1 and b = 0.
+
+    There is no formula for these iterates: they are computed here, for starts from 0 to 12, and
+    some of each run go into the figure, rounded to five digits.
+
+    Parameters
+    ----------
+    derivatives : dict of str to callable
+        For each cost, by name, its derivative dJ/dz as a function of an array of z.
+    rates : sequence of float
+        A learning rate for each of them.
+    y0 : float
+        The wanted output, between 0 and 1.
+    atol : float
+        A run ends when the output is nearer than this to y0.
+    start, cost : int, str
+        The setting at first.
+    """
+    starts, z = np.arange(13), np.linspace(-6, 12, 109)
+    runs, curves, steps, pull = [], [], {}, {}
+    for (name, derivative), rate in zip(derivatives.items(), rates):
+        paths = _descend(derivative, rate, starts, y0, atol)
+        steps[name] = [len(path) - 1 for path in paths]
+        pull[name] = np.abs(derivative(starts.astype(float))).tolist()
+        curves.append({"cost": name, "z": z.tolist(), "gradient": _pull(derivative, z)})
+        for z0, path in zip(starts, paths):
+            k = _both_ends(len(path))
+            run = {"k": k.tolist(), "z": _rounded(path[k]), "gradient": _pull(derivative, path[k])}
+            runs.append({"cost": name, "start": int(z0), **run})
+    parameters = [
+        choice("cost", "cost", cost, list(derivatives)),
+        slider("start", "start z", start, 0, 12, 1),
+        *numbers(y0=y0, steps=steps, pull=pull),
+        *formulas(
+            taken="steps[cost][start]",
+            in_z="pull[cost][start]",
+            in_y="in_z / (1 / (1 + exp(-start)) * (1 - 1 / (1 + exp(-start))))",
+        ),
+    ]
+    words = [
+        "'From z = ' + start + ', descent on the ' + cost + ' arrives after '"
+        " + format(taken, ',') + ' steps.'",
+        "'At the start, the gradient is ' + format(in_y, '.2~g') + ' in y and '"
+        " + format(in_z, '.2~g') + ' in z.'",
+    ]
+    y = "1 / (1 + exp(-datum.z))"
+    run = (
+        alt.Chart(alt.Data(values=runs))
+        .transform_filter("datum.cost == cost && datum.start == start")
+        .transform_flatten(["k", "z", "gradient"])
+        .transform_calculate(y=y)
+        .transform_calculate(gradient_in_y="datum.gradient / (datum.y * (1 - datum.y))")
+    )
+    across = alt.X(**axis("z", "pre-activation z", [-6, 12]))
+    up = alt.Y(**axis("y", "output y", [0, 1]))
+    sigmoid_curve = alt.Chart(alt.sequence(-6, 12.1, 0.1, as_="z")).transform_calculate(y=y)
+    dots = {"filled": True, "size": 60, "color": colour("input"), "opacity": 0.9}
+    picture = alt.layer(
+        sigmoid_curve.mark_line(color=colour("model")).encode(across, up),
+        points(y="y0").mark_rule(color=colour("wanted"), strokeDash=[7, 4]).encode(y="y:Q"),
+        run.mark_point(**dots).encode(across, up),
+    ).properties(width=WIDTH, height=170)
+
+    powers = alt.Scale(type="log", domain=[1e-5, 1e4], clamp=True)
+    ticks = alt.Axis(format="~e", values=[1e-4, 1e-2, 1, 1e2, 1e4])
+    size, size_in_y = (
+        alt.Y(f"{field}:Q", title="gradient in z ●, in y ◇", scale=powers, axis=ticks)
+        for field in ("gradient", "gradient_in_y")
+    )
+    curve = alt.Chart(alt.Data(values=curves)).transform_filter("datum.cost == cost")
+    curve = curve.transform_flatten(["z", "gradient"])
+    gradients = alt.layer(
+        curve.mark_line(color=colour("logit"), clip=True).encode(across, size),
+        run.mark_point(**dots).encode(across, size),
+        run.mark_point(shape="diamond", size=70, color=colour("other")).encode(across, size_in_y),
+    ).properties(width=WIDTH, height=170)
+    return LiveFigure(alt.vconcat(picture, gradients, spacing=14), parameters, words)
+
+
+def dose(x, share, W, b, y0):
+    """A sigmoid neuron on the shares killed at each dose, and the way back from a wanted share.
+
+    Below, the stretch of the inverse, dx/dy = 1/(W y (1 − y)), for one per cent.
+
+    Parameters
+    ----------
+    x, share : array_like of shape (n,)
+        log₁₀ of the doses in mg/l, and the shares killed.
+    W, b : float
+        Weight, not 0, and bias of the neuron.
+    y0 : float
+        The wanted share at first, from 0.01 to 0.99.
+    """
+    x, share = paired_samples(x, share)
+    parameters = [
+        slider("y0", "wanted share y₀", y0, 0.01, 0.99, 0.01),
+        *numbers(W=W, b=b),
+        *formulas(x0="(log(y0 / (1 - y0)) - b) / W", stretch="0.01 / (W * y0 * (1 - y0))"),
+    ]
+    words = [
+        "'To kill ' + format(y0, '.0%') + ' of them, take ' + format(x0, '.4f') + ', which is '"
+        " + format(pow(10, x0), '.1f') + ' mg/l.'",
+        "'There, one percentage point more takes ' + format(stretch, '.4f') + ' more: '"
+        " + format(stretch * W / 0.04, '.1f') + ' times as much as at one half.'",
+    ]
+    left, right = 1.62, 1.92
+    across = alt.X(**axis("x", "log₁₀ of the dose in mg/l", [left, right]))
+    up = alt.Y(**axis("y", "share killed y", [-0.03, 1.03]))
+    curve = "1 / (1 + exp(-(W * datum.x + b)))"
+    line = alt.Chart(alt.sequence(left, right + 0.001, 0.002, as_="x")).transform_calculate(y=curve)
+    answer = points(x="x0", y="y0", stretch="stretch", left=str(left), bottom="-0.03")
+    picture = alt.layer(
+        alt.Chart(alt.Data(values=_rows(x=x, y=share)))
+        .mark_circle(size=60, color=colour("data"))
+        .encode(across, up),
+        line.mark_line(color=colour("model")).encode(across, up),
+        *_way_back(answer),
+        _handle(answer),
+    ).properties(width=WIDTH, height=240)
+
+    across = alt.X(**axis("y", "wanted share y₀", [0, 1]))
+    up = alt.Y("stretch:Q", title="for one more", scale=alt.Scale(domain=[0, 0.032]))
+    shares = alt.Chart(alt.sequence(0.01, 0.995, 0.005, as_="y"))
+    cost = shares.transform_calculate(stretch="0.01 / (W * datum.y * (1 - datum.y))")
+    stretches = alt.layer(
+        cost.mark_line(color=colour("theory")).encode(across, up),
+        answer.mark_point(size=160, filled=True, color=colour("input"), opacity=1).encode(
+            across, up
+        ),
+    ).properties(width=WIDTH, height=120)
+    chart = alt.vconcat(picture, stretches, spacing=14)
+    return LiveFigure(chart, parameters, words, drag=("y0", "invert('concat_0_y', y())"))
+
+
+def _way_back(answer):
+    """From the axis along the wanted output to the curve, and down to the input."""
+    wanted = answer.mark_rule(color=colour("wanted"), strokeDash=[7, 4], strokeWidth=2)
+    found = answer.mark_rule(color=colour("input"), strokeDash=[2, 3], strokeWidth=2)
+    return (
+        wanted.encode(x="left:Q", x2="x", y="y:Q"),
+        found.encode(x="x:Q", y="bottom:Q", y2="y"),
+    )
+
+
+def _handle(answer, x="x:Q", y="y:Q"):
+    """The point that the figure is about; where the figure allows it, it can be dragged."""
+    look = {"size": 200, "filled": True, "opacity": 1, "strokeWidth": 1}
+    mark = answer.mark_point(color=colour("input"), stroke=colour("ink"), **look)
+    return mark.encode(x=x, y=y).properties(name="handle")
+
+
+def _bar(answer, low, high, height, width, label):
+    """An interval of inputs, drawn at a height on the output axis, and what it is for."""
+    place = answer.transform_calculate(height=str(height), label=f"'{label}'")
+    bar = place.mark_rule(color=colour("input"), strokeWidth=width)
+    text = place.mark_text(align="left", dx=8)
+    return alt.layer(
+        bar.encode(x=f"{low}:Q", x2=high, y="height:Q"),
+        text.encode(x=f"{high}:Q", y="height:Q", text="label:N"),
+    )
+
+
+def _descend(derivative, rate, starts, y0, atol):
+    """The iterates of each start, an array each, until sigmoid(z) is nearer than atol to y0."""
+    z = starts.astype(float)
+    visited = [z]
+    while (going := np.abs(sigmoid(z) - y0) >= atol).any():
+        z = np.where(going, z - rate * derivative(z), z)
+        visited.append(z)
+    visited = np.array(visited).T
+    counts = (np.abs(sigmoid(visited) - y0) >= atol).sum(axis=1)
+    return [path[: count + 1] for path, count in zip(visited, counts)]
+
+
+def _both_ends(n):
+    """Some of 0 … n − 1, the denser the nearer to an end, where a slow run and its fall show."""
+    k = np.geomspace(1, n, 16).round().astype(int) - 1
+    return np.union1d(k, n - 1 - k)
+
+
+def _pull(derivative, z):
+    return _rounded(np.abs(derivative(z)))
+
+
+def _rounded(values):
+    """Five significant digits."""
+    return [float(f"{value:.5g}") for value in values]
+
+
+def _rows(**columns):
+    """Rows of data from columns of one length."""
+    lists = [np.asarray(column).tolist() for column in columns.values()]
+    return [dict(zip(columns, row)) for row in zip(*lists)]
