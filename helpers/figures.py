@@ -17,12 +17,29 @@ COLOURS = {
     "wanted": "#0072b2",  # the wanted output y0
     "input": "#cf7400",  # the input that is sought: iterates and answer
     "logit": "#00795a",  # descent on the logit
-    "theory": "#25282b",  # a closed form or a prediction
+    "theory": "#1b1d20",  # a closed form or a prediction
     "other": "#8d5aa5",  # anything else, such as the cross-entropy
 }
 
 PAPER = "#fdfcf9"
 INK = "#25282b"
+GRID = "#e4e0d8"
+
+# The same quantities on a dark page. The figures are drawn on light paper; the book's build makes
+# their dark variants by exchanging these colours, one for one.
+LIGHT = {**COLOURS, "paper": PAPER, "ink": INK, "grid": GRID}
+DARK = {
+    "data": "#a3b1ba",
+    "model": "#f2785c",
+    "wanted": "#5bb4ea",
+    "input": "#f0a93a",
+    "logit": "#35c39c",
+    "theory": "#ebe7df",
+    "other": "#c9a0e0",
+    "paper": "#16181a",
+    "ink": "#dedad2",
+    "grid": "#34383b",
+}
 
 
 def use_style():
@@ -42,7 +59,7 @@ def use_style():
             "axes.linewidth": 0.8,
             "axes.grid": True,
             "axes.axisbelow": True,
-            "grid.color": "#e4e0d8",
+            "grid.color": GRID,
             "grid.linewidth": 0.7,
             "font.size": 11.0,
             "text.color": INK,

@@ -11,19 +11,16 @@ import functools
 import altair as alt
 import vl_convert
 
-from helpers.figures import COLOURS, INK, PAPER
+from helpers.figures import LIGHT
 
 MIME_TYPE = "application/vnd.vegalite.v5+json"
-VERSION = "5.20"
 
-GRID = "#e4e0d8"
 WIDTH = 590  # of the plane between the axes, in pixels; the page narrows it on a phone
 
 
 def colour(name):
-    """A colour of the book by its quantity, which a page in the dark can redefine."""
-    fixed = {**COLOURS, "ink": INK, "paper": PAPER, "grid": GRID}[name]
-    return f"var(--figure-{name}, {fixed})"
+    """A colour of `figures.LIGHT` by its name, which a dark page redefines."""
+    return f"var(--figure-{name}, {LIGHT[name]})"
 
 
 def slider(name, label, value, low, high, step):
@@ -97,7 +94,7 @@ class LiveFigure:
     @functools.cached_property
     def still(self):
         """The figure as it first appears, as an SVG: str."""
-        return vl_convert.vegalite_to_svg(self.spec, vl_version=VERSION)
+        return vl_convert.vegalite_to_svg(self.spec)
 
     def _repr_mimebundle_(self, include=None, exclude=None):
         return {MIME_TYPE: self.spec, "image/svg+xml": self.still, "text/plain": "a live figure"}

@@ -22,7 +22,7 @@ from docutils import nodes
 from jupyter_cache import get_cache
 from sphinx.transforms.post_transforms import SphinxPostTransform
 
-from helpers.live import MIME_TYPE, VERSION
+from helpers.live import MIME_TYPE
 
 SCRIPTS = "window.vegaEmbed = vegaEmbed;"
 
@@ -81,6 +81,6 @@ def write_scripts(app, exception):
         return
     path = Path(app.outdir) / "_static" / "vega.js"
     if not path.exists():
-        scripts = vl_convert.javascript_bundle(SCRIPTS, VERSION)
+        scripts = vl_convert.javascript_bundle(SCRIPTS)
         # In a scope of its own: its names would clash with those of Sphinx.
         path.write_text(f"(() => {{{scripts}}})();", encoding="utf-8")

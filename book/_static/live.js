@@ -32,6 +32,7 @@ async function build(name) {
   const figure = document.getElementById(name);
   const spec = JSON.parse(specification(name).textContent);
   delete spec.title; // the words stand next to the figure instead
+  delete spec.$schema; // Altair's is older than these scripts, which read it all the same
   fit(spec, figure.clientWidth);
 
   const live = document.createElement("div");
@@ -47,6 +48,7 @@ async function build(name) {
     renderer: "svg",
     bind: controls,
     actions: false,
+    mode: "vega-lite",
     tooltip: false,
   });
   const say = (_, sentences) => (words.textContent = sentences.join(" "));
