@@ -186,8 +186,8 @@ def saturation(derivatives, rates, *, y0, atol, start, cost):
     words = [
         "'From z = ' + start + ', descent on the ' + cost + ' arrives after '"
         " + format(taken, ',') + ' steps.'",
-        "'At the start, the gradient is ' + format(in_y, '.2~g') + ' in y and '"
-        " + format(in_z, '.2~g') + ' in z.'",
+        "'At the start, the gradient is ' + format(in_y, ',.2~r') + ' in y and '"
+        " + format(in_z, ',.2~r') + ' in z.'",
     ]
     y = "1 / (1 + exp(-datum.z))"
     run = (

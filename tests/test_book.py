@@ -2,11 +2,8 @@
 
 import getpass
 import html.parser
-import os
 import platform
 import re
-import shutil
-import subprocess
 import sys
 import urllib.parse
 from pathlib import Path
@@ -15,15 +12,6 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 HTML = ROOT / "_build" / "html"
-
-
-@pytest.fixture(scope="session")
-def pages():
-    """All pages of the book, freshly built (from the cache, where nothing has changed)."""
-    command = [Path(sys.executable).with_name("jupyter-book"), "build", ".", "-W", "--keep-going"]
-    build = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert build.returncode == 0, build.stderr
-    return {str(path.relative_to(HTML)): path for path in sorted(HTML.rglob("*.html"))}
 
 
 class Page(html.parser.HTMLParser):
@@ -118,57 +106,13 @@ def test_nothing_superfluous_is_shipped(pages):
 # --- in a browser ------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="session")
-def browser():
-    """Chromium: the one that Playwright installed, or the machine's."""
-    from playwright.sync_api import Error, sync_playwright
-
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    with sync_playwright() as playwright:
-        own = Path(playwright.chromium.executable_path)
-        found = str(own) if own.exists() else next(filter(None, map(shutil.which, names)), None)
-        try:
-            if found is None:
-                raise FileNotFoundError("no Chromium on this machine")
-            chromium = playwright.chromium.launch(
-                executable_path=found, args=["--no-sandbox", "--disable-gpu"]
-            )
-        except (Error, FileNotFoundError) as error:
-            if os.environ.get("BROWSER_TESTS") == "required":
-                raise
-            pytest.skip(f"no browser to test with: {error}")
-        yield chromium
-        chromium.close()
-
-
-def visit(context, path):
-    """Open a page from disk: the page, with what it complained about and asked the network for."""
-    page = context.new_page()
-    complaints = []
-    page.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("requestfailed", lambda request: complaints.append(f"failed: {request.url}"))
-    page.on(
-        "request",
-        lambda request: (
-            None
-            if request.url.startswith(("file:", "data:", "blob:"))
-            else complaints.append(f"asked for: {request.url}")
-        ),
-    )
-    page.goto(path.as_uri())
-    page.wait_for_load_state("load")
-    page.evaluate("() => window.MathJax?.startup?.promise")
-    return page, complaints
-
-
 RAW = r"/\\\(|\\\[|\$\$|\\frac|\{(numref|eq|term|cite)/g"  # TeX or a role that was not set
 
 
 @pytest.mark.browser
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
-def test_every_page_is_whole_from_disk_with_the_network_off(pages, browser, theme, width):
+def test_every_page_is_whole_from_disk_with_the_network_off(pages, browser, visit, theme, width):
     context = browser.new_context(
         offline=True, color_scheme=theme, viewport={"width": width, "height": 900}
     )
@@ -215,7 +159,7 @@ def test_the_first_page_leads_to_the_title_page(pages, browser):
 
 
 @pytest.mark.browser
-def test_solutions_are_folded_and_open(pages, browser):
+def test_solutions_are_folded_and_open(pages, browser, visit):
     context = browser.new_context(offline=True)
     page, _ = visit(context, pages["book/01_dataset.html"])
     solutions = page.locator("div.solution")

@@ -30,7 +30,6 @@ SCRIPTS = "window.vegaEmbed = vegaEmbed;"
 def setup(app):
     app.add_post_transform(SetState)
     app.connect("html-page-context", add_specifications)
-    app.connect("build-finished", write_scripts)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -58,6 +57,7 @@ def add_specifications(app, pagename, templatename, context, doctree):
         context["body"] += f"<script {attributes}>{text}</script>\n"
     if figures:
         app.add_js_file("live.js", loading_method="defer")
+        write_scripts(Path(app.outdir) / "_static" / "vega.js")
 
 
 def live_figures(app, pagename):
@@ -76,11 +76,9 @@ def live_figures(app, pagename):
     }
 
 
-def write_scripts(app, exception):
-    if exception or app.builder.format != "html":
-        return
-    path = Path(app.outdir) / "_static" / "vega.js"
+def write_scripts(path):
     if not path.exists():
         scripts = vl_convert.javascript_bundle(SCRIPTS)
         # In a scope of its own: its names would clash with those of Sphinx.
+        path.parent.mkdir(exist_ok=True)
         path.write_text(f"(() => {{{scripts}}})();", encoding="utf-8")

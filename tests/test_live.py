@@ -1,0 +1,379 @@
+"""The live figures: alive from disk, by mouse, touch, keyboard, text and address; and right.
+
+Parity: what a figure shows is read out of the page and held against what the helpers, or an
+independent loop, compute for the same setting.
+"""
+
+import json
+import re
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from helpers import closed_forms, explorations
+from helpers.backend import keras
+from helpers.closed_forms import logit, sigmoid
+from helpers.data import noisy_line
+from helpers.reconstruction import reconstruct
+
+FIGURES = {
+    "fig-title": "book/index.html",
+    "fig-descent": "book/03_reconstruction.html",
+    "fig-dose": "book/04_sigmoid.html",
+    "fig-saturation": "book/04_sigmoid.html",
+}
+SPECIFICATION = r'<script type="application/json" data-live="([\w-]+)">(.*?)</script>'
+
+for_each_figure = pytest.mark.parametrize("name", FIGURES)
+
+
+def specifications(path):
+    return dict(re.findall(SPECIFICATION, path.read_text(encoding="utf-8"), re.DOTALL))
+
+
+def test_every_live_figure_is_tested(pages):
+    found = {name: page for page, path in pages.items() for name in specifications(path)}
+    assert found == FIGURES
+
+
+def test_specifications_are_small(pages):
+    for page in set(FIGURES.values()):
+        for name, text in specifications(pages[page]).items():
+            assert len(text) < 100_000, name
+            assert json.loads(text)["params"], name
+
+
+def test_bad_data_are_refused():
+    with pytest.raises(ValueError, match="x and y"):
+        explorations.inverse_of_line([1.0, 2.0], [1.0], 1.0, 0.0, 1.0)
+
+
+# --- in a browser ------------------------------------------------------------------------------
+
+pytestmark = pytest.mark.browser
+
+
+class Figure:
+    """A live figure on its page, awake."""
+
+    def __init__(self, page, name):
+        self.page = page
+        self.box = page.locator(f"#{name}")
+        self.box.scroll_into_view_if_needed()
+        page.wait_for_function("name => document.getElementById(name).liveView", arg=name)
+
+    def run(self, script, argument=None):
+        script = f"(figure, argument) => {{ const view = figure.liveView; {script} }}"
+        return self.box.evaluate(script, argument)
+
+    def set(self, **state):
+        self.run(
+            "for (const k in argument) view.signal(k, argument[k]);"
+            "return view.runAsync().then(() => null)",
+            state,
+        )
+
+    def signal(self, name):
+        return self.run("return view.signal(argument)", name)
+
+    def data(self, *fields):
+        """The columns of the last data set that has all of the fields."""
+        rows = self.run(
+            """const sets = Object.keys(view._runtime.data).map(name => view.data(name) ?? []);
+               return sets.filter(rows => rows.length &&
+                   argument.every(field => field in rows[0])).at(-1)""",
+            fields,
+        )
+        return [np.array([row[field] for row in rows]) for field in fields]
+
+    @property
+    def words(self):
+        return self.box.locator("[role=status]").inner_text()
+
+
+@pytest.fixture(scope="module")
+def context(browser):
+    context = browser.new_context(offline=True, viewport={"width": 1280, "height": 900})
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def show(context, pages, visit):
+    """A function that opens a figure's page from disk, at an address, and waits for the figure."""
+    opened = []
+
+    def show(name, fragment=""):
+        page, complaints = visit(context, pages[FIGURES[name]], fragment)
+        opened.append((page, complaints))
+        return Figure(page, name)
+
+    yield show
+    for page, complaints in opened:
+        assert not complaints
+        page.close()
+
+
+@pytest.mark.parametrize("y0", [0, 37, 100, 360])
+def test_the_title_figure_agrees_with_the_closed_forms(show, y0):
+    x, y = noisy_line(n=100, seed=20180216)
+    fit = stats.linregress(x, y)
+    x0 = closed_forms.invert_line(y0, fit.slope, fit.intercept)
+    s2 = np.sum((y - fit.intercept - fit.slope * x) ** 2) / 98
+    of_the_line = fit.stderr**2 * ((x0 - x.mean()) ** 2 + x.var())  # variance of the fitted mean
+    t = stats.t.ppf(0.975, 98) / fit.slope
+    mean, single = t * np.sqrt(of_the_line), t * np.sqrt(s2 + of_the_line)
+
+    figure = show("fig-title")
+    figure.set(y0=y0)
+    got = figure.data("x", "y", "low", "high", "lowest", "highest")
+    expected = [x0, y0, x0 - mean, x0 + mean, x0 - single, x0 + single]
+    np.testing.assert_allclose(np.ravel(got), expected, rtol=1e-6, atol=1e-9)
+    assert figure.words == (
+        f"To make the neuron say {y0}, feed it {x0:.1f}. The data leave ± {mean:.0f} around that "
+        f"for a wanted mean, ± {single:.0f} for the input behind one observed output."
+    )
+
+
+SETTINGS = [(0.4, 100, 1), (3.1, 380, -200), (6.0, 20, 1000), (6.5, 100, 1), (7.0, 250, 40)]
+
+
+@pytest.mark.parametrize(("eta", "y0", "start"), SETTINGS)
+def test_the_descent_agrees_with_reconstruct(show, eta, y0, start):
+    figure = show("fig-descent")
+    figure.set(eta=eta, y0=y0, start=start)
+    W, b = figure.signal("W"), figure.signal("b")
+    np.testing.assert_allclose([W, b], [0.402050, -25.4402], rtol=1e-6)
+
+    model = keras.Sequential(
+        [keras.Input((1,), dtype="float64"), keras.layers.Dense(1, dtype="float64")]
+    )
+    model.layers[-1].set_weights([np.array([[W]]), np.array([b])])
+    options = {"start": float(start), "learning_rate": eta, "trace": True}
+    run = reconstruct(model, y0, max_iter=60, rtol=0, **options)
+    k, x, cost = figure.data("k", "x", "cost")
+    path = run.trace[:, 0, 0]
+    assert len(k) > 5
+    shown = k[k < len(path)].astype(int)
+    np.testing.assert_allclose(x[: len(shown)], path[shown], rtol=1e-6)
+    np.testing.assert_allclose(
+        cost[: len(shown)], (W * path[shown] + b - y0) ** 2, rtol=1e-5, atol=1e-5
+    )
+
+    run = reconstruct(model, y0, max_iter=1000, **options)
+    factor = f"{closed_forms.contraction(W, eta):.2f}".replace("-0.00", "0.00")
+    told = f"Wanted: {y0}. Starting at {start}, the input "
+    if run.converged[0]:
+        told += f"reaches {run.x.item():.1f} after {run.n_iter[0]} steps. "
+    else:
+        told += f"never arrives at {closed_forms.invert_line(y0, W, b):.1f}. "
+    told += f"At η = {eta:.2f}, each step multiplies the distance by {factor}"
+    told += "." if run.converged[0] else ": it grows."
+    assert figure.words.replace("−", "-") == told
+    limit, best = figure.data("limit", "best")
+    np.testing.assert_allclose(limit, closed_forms.largest_stable_rate(W), rtol=1e-6)
+    np.testing.assert_allclose(best, closed_forms.best_rate(W), rtol=1e-6)
+
+
+@pytest.mark.parametrize("y0", [0.01, 0.23, 0.5, 0.99])
+def test_the_dose_agrees_with_the_closed_form(show, y0):
+    figure = show("fig-dose")
+    figure.set(y0=y0)
+    W, b = figure.signal("W"), figure.signal("b")
+    np.testing.assert_allclose([W, b], [34.27, -60.72], atol=0.005)
+    x0 = closed_forms.invert_sigmoid(y0, W, b)
+    h = 1e-6
+    slope = (closed_forms.invert_sigmoid([y0 + h, y0 - h], W, b) @ [1, -1]) / (2 * h)
+    got = np.ravel(figure.data("x", "y", "stretch", "left"))[:3]
+    np.testing.assert_allclose(got, [x0, y0, 0.01 * slope], rtol=1e-6)
+    ratio = slope * W / 4
+    assert figure.words == (
+        f"To kill {100 * y0:.0f}% of them, take {x0:.4f}, which is {10**x0:.1f} mg/l. There, one "
+        f"percentage point more takes {0.01 * slope:.4f} more: {ratio:.1f} times as much "
+        "as at one half."
+    )
+
+
+COSTS = {
+    "squared error of y": (lambda y, z: 2 * (y - 0.1) * y * (1 - y), 1),
+    "cross-entropy": (lambda y, z: y - 0.1, 1),
+    "squared error of the logit": (lambda y, z: 2 * (z - logit(0.1)), 0.25),
+}
+
+
+@pytest.mark.parametrize("cost", COSTS)
+@pytest.mark.parametrize("start", [0, 5, 9])
+def test_the_saturation_agrees_with_a_plain_loop(show, cost, start):
+    derivative, rate = COSTS[cost]
+    path = [float(start)]
+    while abs(sigmoid(path[-1]) - 0.1) >= 1e-3:
+        path.append(path[-1] - rate * derivative(sigmoid(path[-1]), path[-1]))
+    path = np.array(path)
+
+    figure = show("fig-saturation")
+    figure.set(cost=cost, start=start)
+    k, z, y, in_z, in_y = figure.data("k", "z", "y", "gradient", "gradient_in_y")
+    k = k.astype(int)
+    assert k[0] == 0
+    assert k[-1] == len(path) - 1
+    np.testing.assert_allclose(z, path[k], rtol=1e-4)
+    np.testing.assert_allclose(y, sigmoid(path[k]), rtol=1e-3)
+    slope = sigmoid(path[k]) * (1 - sigmoid(path[k]))
+    pull = np.abs(derivative(sigmoid(path[k]), path[k]))
+    np.testing.assert_allclose(in_z, pull, rtol=2e-3, atol=1e-5)
+    np.testing.assert_allclose(in_y, pull / slope, rtol=2e-3, atol=1e-4)
+    assert figure.words.startswith(
+        f"From z = {start}, descent on the {cost} arrives after {len(path) - 1:,} steps. "
+    )
+    told_in_y, told_in_z = re.findall(r"([\d.,]+) in [yz]", figure.words)
+    np.testing.assert_allclose(float(told_in_y.replace(",", "")), pull[0] / slope[0], rtol=0.06)
+    np.testing.assert_allclose(float(told_in_z.replace(",", "")), pull[0], rtol=0.06)
+
+
+def test_the_text_sets_the_figure_and_the_address(show):
+    figure = show("fig-descent")
+    figure.page.get_by_role("button", name="6.5", exact=True).click()
+    figure.page.wait_for_function("location.hash === '#fig-descent?eta=6.5'")
+    assert figure.signal("eta") == 6.5
+    assert "never arrives" in figure.words
+    assert figure.box.get_by_label("learning rate").input_value() == "6.5"
+
+
+def test_every_button_in_the_text_sets_a_control_to_a_value_it_can_take(pages, show):
+    for name, page in FIGURES.items():
+        controls = {
+            p["name"]: p["bind"]
+            for p in json.loads(specifications(pages[page])[name])["params"]
+            if "bind" in p
+        }
+        for state in re.findall(rf'data-state="{name}\?([^"]+)"', pages[page].read_text()):
+            for setting in state.replace("&amp;", "&").split("&"):
+                control, value = setting.split("=")
+                bind = controls[control]
+                if bind["input"] == "range":
+                    steps = (float(value) - bind["min"]) / bind["step"]
+                    assert bind["min"] <= float(value) <= bind["max"]
+                    np.testing.assert_allclose(steps, round(steps), atol=1e-9)
+                else:
+                    assert value in map(quote, bind["options"])
+
+
+def test_the_address_sets_the_figure(show):
+    cost = "cross-entropy"
+    figure = show("fig-saturation", f"#fig-saturation?cost={cost}&start=5")
+    figure.page.wait_for_function("document.getElementById('fig-saturation').liveView")
+    assert (figure.signal("cost"), figure.signal("start")) == (cost, 5)
+    assert figure.box.get_by_label(cost).is_checked()
+    assert figure.box.bounding_box()["y"] < 900
+
+
+@for_each_figure
+def test_every_control_is_labelled_and_works_by_keyboard(show, name):
+    figure = show(name)
+    sliders = figure.box.locator("input[type=range]")
+    assert sliders.count() >= 1
+    for i in range(sliders.count()):
+        slider = sliders.nth(i)
+        label = slider.evaluate("input => input.labels[0].innerText")
+        assert re.match(r"[a-z]", label)
+        before, words = slider.input_value(), figure.words
+        slider.focus()
+        figure.page.keyboard.press("PageUp")
+        figure.page.wait_for_timeout(100)
+        assert slider.input_value() != before
+        assert figure.words != words
+
+
+@pytest.mark.parametrize("name", ["fig-title", "fig-dose"])
+def test_the_dot_can_be_dragged(show, name):
+    figure = show(name)
+    before, words = figure.signal("y0"), figure.words
+    dot = figure.box.locator(".handle_marks path").bounding_box()
+    x, y = dot["x"] + dot["width"] / 2, dot["y"] + dot["height"] / 2
+    mouse = figure.page.mouse
+    mouse.move(x, y)
+    mouse.down()
+    mouse.move(x, y - 20)
+    mouse.move(x + 10, y - 40)
+    mouse.up()
+    assert figure.signal("y0") > before
+    assert figure.words != words
+    after = figure.box.locator(".handle_marks path").bounding_box()
+    np.testing.assert_allclose(after["y"] + after["height"] / 2, y - 40, atol=3)
+    mouse.move(x, y + 60)  # let go: it stays
+    assert figure.box.locator(".handle_marks path").bounding_box()["y"] == after["y"]
+
+
+def test_the_dot_can_be_dragged_by_touch(browser, pages, visit):
+    context = browser.new_context(
+        offline=True, has_touch=True, viewport={"width": 390, "height": 900}
+    )
+    page, complaints = visit(context, pages[FIGURES["fig-title"]])
+    figure = Figure(page, "fig-title")
+    dot = figure.box.locator(".handle_marks path").bounding_box()
+    x, y = dot["x"] + dot["width"] / 2, dot["y"] + dot["height"] / 2
+    finger = context.new_cdp_session(page)
+    for kind, points in [
+        ("touchStart", [{"x": x, "y": y}]),
+        ("touchMove", [{"x": x, "y": y - 15}]),
+        ("touchMove", [{"x": x, "y": y - 30}]),
+        ("touchEnd", []),
+    ]:
+        finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    assert figure.signal("y0") > 110
+    assert not complaints
+    context.close()
+
+
+@pytest.mark.parametrize("name", ["book/01_dataset.html", "book/errata.html"])
+def test_a_page_without_a_live_figure_loads_no_script_for_it(browser, pages, visit, name):
+    context = browser.new_context(offline=True)
+    page = context.new_page()
+    asked = []
+    page.on("request", lambda request: asked.append(Path(request.url).name))
+    page.goto(pages[name].as_uri())
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    page.wait_for_timeout(300)
+    assert not {"live.js", "vega.js"} & set(asked)
+    context.close()
+
+
+def test_the_vega_scripts_are_loaded_when_the_figure_comes_near(browser, pages):
+    context = browser.new_context(offline=True, viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    asked = []
+    page.on("request", lambda request: asked.append(request.url.split("/")[-1].split("?")[0]))
+    page.goto(pages[FIGURES["fig-saturation"]].as_uri())
+    page.wait_for_timeout(500)
+    assert "live.js" in asked
+    assert "vega.js" not in asked
+    Figure(page, "fig-saturation")
+    Figure(page, "fig-dose")
+    assert asked.count("vega.js") == 1
+    context.close()
+
+
+@for_each_figure
+def test_without_scripts_and_on_paper_there_is_a_still_picture(browser, pages, show, name):
+    context = browser.new_context(offline=True, java_script_enabled=False)
+    page = context.new_page()
+    page.goto(pages[FIGURES[name]].as_uri())
+    page.locator(f"#{name}").scroll_into_view_if_needed()
+    assert page.locator(f"#{name} img.drawn-light").is_visible()
+    context.close()
+
+    figure = show(name)
+    assert not figure.box.locator("img.drawn-light").is_visible()
+    figure.page.emulate_media(media="print")
+    assert figure.box.locator("img.drawn-light").is_visible()
+    assert not figure.box.locator(".live").is_visible()
+
+
+def test_the_still_names_the_setting():
+    figure = explorations.descent(0.4, -25.0, y0=100, start=1, learning_rate=0.4)
+    text = " ".join(re.findall(r">([^<]+)<", figure.still))
+    assert "Starting at 1, the input reaches" in text
+    assert "η = 0.40" in text
