@@ -3,14 +3,21 @@
 MathJax comes from the package sphinx-mathjax-offline. Thebe, which Jupyter
 Book prepares on every page to run cells on a distant server, is left out. What
 no page loads is removed: most of MathJax, source maps, the theme's own
-templates.
+templates, and all but a dozen of the two thousand icons in the theme's script.
 """
 
+import re
 import shutil
 from pathlib import Path
 
 # All that the combined component tex-chtml.js loads by itself.
 MATHJAX = ("tex-chtml.js", "output/chtml/fonts/woff-v2")
+
+# An entry of Font Awesome's tables: name:[width,height,[aliases],code,path],
+ICON = re.compile(
+    r'"?([a-z0-9-]+)"?:\[\d+,\d+,\[[^\]]*\],'
+    r'"[0-9a-f]*",(?:"[^"]*"|\[[^\]]*\])\],?'
+)
 
 
 def setup(app):
@@ -45,3 +52,15 @@ def prune(app, exception):
     for pattern in ("sphinx-thebe*", "**/*.map", "*-macros.html", "locales"):
         for path in static.glob(pattern):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
+    keep_icons_that_are_shown(Path(app.outdir))
+
+
+def keep_icons_that_are_shown(out):
+    pages = (path.read_text(encoding="utf-8") for path in out.rglob("*.html"))
+    shown = {
+        name for page in pages for name in re.findall(r"\bfa-([\w-]+)", page)
+    }
+    script = out / "_static" / "scripts" / "fontawesome.js"
+    icons = script.read_text(encoding="utf-8")
+    kept = ICON.sub(lambda icon: icon[0] if icon[1] in shown else "", icons)
+    script.write_text(kept, encoding="utf-8")

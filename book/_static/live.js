@@ -39,10 +39,11 @@ async function build(name) {
   live.className = "live";
   live.innerHTML =
     '<form class="live-controls"></form><p class="live-words" role="status"></p>' +
-    '<div class="live-picture" role="img"></div>';
-  const [controls, words, picture] = live.children;
+    '<div role="img"><div class="live-picture" aria-hidden="true"></div></div>';
+  const [controls, words, described] = live.children;
+  const picture = described.firstElementChild;
   controls.addEventListener("submit", (event) => event.preventDefault());
-  picture.setAttribute("aria-label", figure.querySelector("img").alt);
+  described.setAttribute("aria-label", figure.querySelector("img").alt);
 
   const { view } = await vegaEmbed(picture, spec, {
     renderer: "svg",

@@ -1,0 +1,33 @@
+// What scrolls inside itself can be reached by keyboard, and so be scrolled.
+function reachable() {
+  const parts = "mjx-container[display=true], .cell_output pre, div.highlight pre, .pst-scrollable-table-container, .bd-article table";
+  for (const part of document.querySelectorAll(parts)) {
+    if (part.scrollWidth > part.clientWidth) part.tabIndex = 0;
+    else part.removeAttribute("tabindex");
+  }
+}
+addEventListener("load", async () => {
+  await window.MathJax?.startup?.promise;
+  reachable();
+});
+addEventListener("resize", reachable);
+
+// The definition of a glossary term stays on the screen, and goes on Escape.
+for (const term of document.querySelectorAll(".explained")) {
+  const note = term.querySelector("[role=tooltip]");
+  const place = () => {
+    term.classList.remove("put-away");
+    note.style.translate = "";
+    const { left, right } = note.getBoundingClientRect();
+    const room = document.documentElement.clientWidth - 8;
+    const shift = Math.max(Math.min(0, room - right), 8 - left);
+    note.style.translate = `${shift}px`;
+  };
+  term.addEventListener("mouseenter", place);
+  term.addEventListener("focusin", place);
+}
+addEventListener("keydown", (event) => {
+  if (event.key === "Escape") {
+    document.querySelectorAll(".explained").forEach((term) => term.classList.add("put-away"));
+  }
+});
