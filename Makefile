@@ -5,12 +5,16 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 HTML := _build/html
 
-.PHONY: book test lab serve lock outputs lint benchmark clean
+.PHONY: book pdf test lab serve lock outputs lint benchmark clean
 .DEFAULT_GOAL := book
 
 book: $(READY)  ## execute the chapters and build the HTML
 	$(BIN)/jupyter-book build . --warningiserror --keep-going
 	@echo "Open $(CURDIR)/$(HTML)/index.html"
+
+pdf: book  ## set the whole book as one PDF, with Chromium; then link it
+	$(BIN)/python book/_ext/pdf.py
+	$(BIN)/jupyter-book build . --warningiserror --keep-going --quiet
 
 test: $(READY)  ## run every test
 	$(BIN)/python -m pytest -n logical
@@ -23,7 +27,7 @@ serve: book  ## serve the built book on this machine
 
 lock:  ## renew requirements.txt from the ranges in pyproject.toml
 	@[ -x $(BIN)/uv ] || $(MAKE) $(READY)
-	echo '-e .[book,test]' | $(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 \
+	echo '-e .[book,pdf,test]' | $(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 \
 		--custom-compile-command 'make lock' --no-annotate --output-file requirements.txt -
 
 outputs: $(READY)  ## run the chapters and renew the stored outputs that the tests compare

@@ -1,16 +1,21 @@
 """What several test modules share: the built book, and a browser to read it with."""
 
+import gzip
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from filelock import FileLock
+from playwright.sync_api import Error, sync_playwright
 
 ROOT = Path(__file__).parents[1]
 HTML = ROOT / "_build" / "html"
+
+sys.path.insert(0, str(ROOT / "book" / "_ext"))
+import pdf  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -26,19 +31,10 @@ def pages():
 
 @pytest.fixture(scope="session")
 def browser():
-    """Chromium: the one that Playwright installed, or the machine's."""
-    from playwright.sync_api import Error, sync_playwright
-
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    """Chromium, as the PDF is printed with it."""
     with sync_playwright() as playwright:
-        own = Path(playwright.chromium.executable_path)
-        found = str(own) if own.exists() else next(filter(None, map(shutil.which, names)), None)
         try:
-            if found is None:
-                raise FileNotFoundError("no Chromium on this machine")
-            chromium = playwright.chromium.launch(
-                executable_path=found, args=["--no-sandbox", "--disable-gpu"]
-            )
+            chromium = pdf.launch(playwright)
         except (Error, FileNotFoundError) as error:
             if os.environ.get("BROWSER_TESTS") == "required":
                 raise
@@ -71,3 +67,24 @@ def visit():
         return page, complaints
 
     return visit
+
+
+def first_view(browser, path):
+    """What a page loads before the reader scrolls: {file name: bytes, zipped where that helps}."""
+    context = browser.new_context(offline=True, viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    asked = set()
+    page.on("request", lambda request: asked.add(unquote(urlsplit(request.url).path)))
+    page.goto(path.as_uri())
+    page.wait_for_load_state("load")
+    page.evaluate("() => window.MathJax?.startup?.promise")
+    page.wait_for_timeout(500)
+    context.close()
+    files = [Path(name) for name in asked if Path(name).is_file()]
+    packed = (".woff", ".woff2", ".png")
+    return {
+        file.name: len(
+            file.read_bytes() if file.suffix in packed else gzip.compress(file.read_bytes(), 6)
+        )
+        for file in files
+    }

@@ -13,6 +13,14 @@ from pathlib import Path
 # All that the combined component tex-chtml.js loads by itself.
 MATHJAX = ("tex-chtml.js", "output/chtml/fonts/woff-v2")
 
+NOT_LOADED = (
+    "sphinx-thebe*",
+    "**/*.map",
+    "*-macros.html",
+    "locales",
+    "vendor/fontawesome",  # its fonts; the icons come from its script
+)
+
 # An entry of Font Awesome's tables: name:[width,height,[aliases],code,path],
 ICON = re.compile(
     r'"?([a-z0-9-]+)"?:\[\d+,\d+,\[[^\]]*\],'
@@ -49,7 +57,7 @@ def prune(app, exception):
     for path in sorted(mathjax.rglob("*"), reverse=True):
         if path.is_dir() and not any(path.iterdir()):
             path.rmdir()
-    for pattern in ("sphinx-thebe*", "**/*.map", "*-macros.html", "locales"):
+    for pattern in NOT_LOADED:
         for path in static.glob(pattern):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     keep_icons_that_are_shown(Path(app.outdir))

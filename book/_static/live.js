@@ -115,7 +115,7 @@ const near = new IntersectionObserver(
       }
     }
   },
-  { rootMargin: "300px" },
+  { rootMargin: "600px" },
 );
 document.querySelectorAll("script[data-live]").forEach((script) =>
   near.observe(document.getElementById(script.dataset.live)),

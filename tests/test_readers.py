@@ -1,0 +1,190 @@
+"""Every page serves every reader: by ear, by keyboard, at any width, with little to load."""
+
+import re
+from html import unescape
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from conftest import HTML, first_view
+
+pytestmark = pytest.mark.browser
+
+
+def read(pages):
+    """The pages that are read: all but the one that leads on to the title page."""
+    return {name: path for name, path in pages.items() if name != "index.html"}
+
+
+def violations(page):
+    found = Axe().run(page).response["violations"]
+    return [(v["id"], [node["html"][:200] for node in v["nodes"]]) for v in found]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_axe_finds_no_violation_on_any_page(pages, browser, visit, theme, width):
+    context = browser.new_context(
+        offline=True, color_scheme=theme, viewport={"width": width, "height": 900}
+    )
+    for name, path in read(pages).items():
+        page, _ = visit(context, path)
+        page.wait_for_timeout(300)
+        assert violations(page) == [], name
+        page.close()
+    context.close()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_no_violation_in_other_states(pages, browser, visit, theme):
+    context = browser.new_context(
+        offline=True, color_scheme=theme, viewport={"width": 390, "height": 900}
+    )
+    for state in ("#fig-descent?eta=6.5", "#fig-descent?eta=3.1&start=900"):
+        page, _ = visit(context, pages["book/03_reconstruction.html"], state)
+        page.wait_for_function("document.getElementById('fig-descent').liveView")
+        page.locator("div.solution button.toggle-button").first.click()
+        page.locator(".explained a").first.focus()
+        page.wait_for_timeout(600)  # the solution fades in
+        assert violations(page) == [], state
+        page.close()
+    page, _ = visit(context, pages["book/04_sigmoid.html"])
+    page.locator("button.primary-toggle:visible").click()
+    page.wait_for_timeout(400)
+    assert violations(page) == []
+    context.close()
+
+
+def test_nothing_is_cut_at_320_pixels(pages, browser, visit):
+    context = browser.new_context(offline=True, viewport={"width": 320, "height": 800})
+    for name, path in read(pages).items():
+        page, _ = visit(context, path)
+        page.evaluate("scrollTo(0, document.body.scrollHeight / 2)")
+        page.wait_for_timeout(200)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 320, name
+        cut = page.evaluate(
+            """[...document.querySelectorAll('article p, article li, article img, article h1')]
+                .filter(e => e.offsetParent && !e.closest('[role=tooltip]'))
+                .filter(e => e.getBoundingClientRect().right > 321)
+                .filter(e => !e.closest('pre, table, div.math, mjx-container'))
+                .map(e => e.outerHTML.slice(0, 100))"""
+        )
+        assert not cut, f"{name}: {cut}"
+        page.close()
+    context.close()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["book/index.html", "book/03_reconstruction.html"])
+def test_the_keyboard_reaches_everything_and_the_focus_is_seen(pages, browser, visit, name, theme):
+    context = browser.new_context(
+        offline=True, color_scheme=theme, viewport={"width": 1280, "height": 900}
+    )
+    page, _ = visit(context, pages[name])
+    page.wait_for_timeout(500)
+    reached = []
+    for _ in range(400):
+        page.keyboard.press("Tab")
+        state = page.evaluate(
+            """() => { const e = document.activeElement, s = getComputedStyle(e),
+                             box = e.getBoundingClientRect();
+                 return {tag: e.tagName, text: (e.innerText || e.type || '').trim().slice(0, 40),
+                     seen: (s.outlineStyle != 'none' && parseFloat(s.outlineWidth) >= 2)
+                           || s.boxShadow != 'none',
+                     here: box.bottom > 0 && box.top < innerHeight && box.width > 0} }"""
+        )
+        if state["tag"] == "BODY":
+            break
+        assert state["seen"], state
+        assert state["here"], state
+        reached.append(state["text"])
+        if page.evaluate("document.activeElement.matches('[data-state]')"):
+            page.wait_for_function("document.querySelector('.live-awake')")  # it is near
+    assert reached[0] == "Skip to main content"
+    texts = " ".join(reached)
+    assert "range" in reached
+    for control in ("Search", "One neuron learns the line", "bibliography".title()):
+        assert control in texts, control
+    context.close()
+
+
+def test_a_glossary_term_shows_its_definition(pages, browser, visit):
+    context = browser.new_context(offline=True, viewport={"width": 320, "height": 800})
+    page, _ = visit(context, pages["book/03_reconstruction.html"])
+    term = page.locator(".explained").first
+    note = term.locator("[role=tooltip]")
+    link = term.locator("a")
+    assert not note.is_visible()
+    assert link.get_attribute("aria-describedby") == note.get_attribute("id")
+    link.scroll_into_view_if_needed()
+    link.hover()
+    assert note.is_visible()
+    assert note.inner_text().startswith("The search for an input")
+    box = note.bounding_box()
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= 320
+    note.hover()  # it stays while the pointer is on it
+    assert note.is_visible()
+    page.keyboard.press("Escape")
+    assert not note.is_visible()
+    page.mouse.move(0, 0)
+    link.focus()
+    assert note.is_visible()
+    page.keyboard.press("Escape")
+    assert not note.is_visible()
+    context.close()
+
+
+def test_every_term_in_the_text_is_explained(pages):
+    for name, path in pages.items():
+        text = path.read_text(encoding="utf-8")
+        terms = len(re.findall(r'class="xref std std-term"', text))
+        assert text.count('role="tooltip"') == terms, name
+        assert r"\(" not in re.sub(r'<span class="math[^<]*<', "", text), name
+
+
+def test_a_chapter_loads_little_before_one_scrolls(pages, browser):
+    chapters = [path for name, path in pages.items() if re.match(r"book/\d", name)]
+    assert len(chapters) >= 4
+    for path in chapters:
+        loaded = first_view(browser, path)
+        assert "vega.js" not in loaded
+        assert sum(loaded.values()) <= 600_000, loaded
+        drawings = [name for name in loaded if name.endswith(".svg") and len(name) > 60]
+        assert len(drawings) < path.read_text(encoding="utf-8").count("drawn-light")
+
+
+def test_pages_describe_themselves(pages):
+    titles, descriptions = [], []
+    for name, path in read(pages).items():
+        text = path.read_text(encoding="utf-8")
+        assert '<html lang="en"' in text
+        titles.append(re.search(r"<title>\s*(.*?)\s*</title>", text, re.DOTALL)[1])
+        if name.startswith("book/"):
+            told = dict(re.findall(r'<meta (?:name|property)="([\w:]+)" content="([^"]*)"', text))
+            descriptions.append(unescape(told["description"]))
+            assert len(descriptions[-1]) > 30, name
+            assert told["og:title"], name
+            assert told["og:description"] == told["description"]
+            assert (path.parent / told["og:image"]).resolve().is_file()
+    assert len(set(titles)) == len(titles)
+    assert len(set(descriptions)) == len(descriptions)
+
+
+def test_an_address_that_leads_nowhere_has_a_page(pages):
+    text = pages["404.html"].read_text(encoding="utf-8")
+    assert "This address leads nowhere" in text
+    assert (HTML / "_static" / "book.css").is_file()
+
+
+def test_the_dark_page_shows_the_dark_drawing(pages, browser, visit):
+    shown = {}
+    for theme in ("light", "dark"):
+        context = browser.new_context(offline=True, color_scheme=theme)
+        page, _ = visit(context, pages["book/01_dataset.html"])
+        figure = page.locator("#fig-points")
+        images = figure.locator("img")
+        shown[theme] = [i.get_attribute("src") for i in images.all() if i.is_visible()]
+        assert figure.locator("figcaption").is_visible()
+        context.close()
+    assert [len(sources) for sources in shown.values()] == [1, 1]
+    assert shown["dark"][0].removesuffix("-dark.svg") + ".svg" == shown["light"][0]
