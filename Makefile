@@ -38,7 +38,7 @@ lint: $(READY)  ## check the style of code and notebooks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-benchmark: $(READY)  ## print ratios of speed, measured in one run
+benchmark: book  ## print what the pages weigh, and ratios of speed, measured in one run
 	$(BIN)/python tests/benchmark.py
 
 clean:  ## remove what was built, the environment included

@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 
 import numpy as np
+from conftest import HTML, first_view, pdf
+from playwright.sync_api import sync_playwright
 
 from helpers.backend import keras, tf
 from helpers.closed_forms import least_squares
@@ -113,7 +115,20 @@ def building():
     report("build: cold / nothing changed", parallel, unchanged)
 
 
+def weight():
+    """What each page loads before the reader scrolls, zipped, and its heaviest files."""
+    with sync_playwright() as playwright:
+        browser = pdf.launch(playwright)
+        for path in sorted((HTML / "book").glob("*.html")):
+            loaded = first_view(browser, path)
+            heaviest = sorted(loaded, key=loaded.get, reverse=True)[:3]
+            most = ", ".join(f"{name} {loaded[name] / 1000:.0f}" for name in heaviest)
+            print(f"first view of {path.stem:20} {sum(loaded.values()) / 1000:5.0f} kB  ({most})")
+        browser.close()
+
+
 if __name__ == "__main__":
+    weight()
     training()
     reconstruction()
     building()

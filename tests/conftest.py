@@ -19,13 +19,15 @@ import pdf  # noqa: E402
 
 
 @pytest.fixture(scope="session")
-def pages():
-    """All pages of the book, freshly built (from the cache, where nothing has changed)."""
+def pages(tmp_path_factory, testrun_uid):
+    """All pages of the book, built once a run (from the cache, where nothing has changed)."""
     command = [Path(sys.executable).with_name("jupyter-book"), "build", ".", "-W", "--keep-going"]
-    HTML.parent.mkdir(exist_ok=True)
-    with FileLock(HTML.with_suffix(".lock")):  # test modules run in parallel
-        build = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert build.returncode == 0, build.stderr
+    built = tmp_path_factory.getbasetemp().parent / f"built-{testrun_uid}"
+    with FileLock(f"{built}.lock"):  # test modules run in parallel
+        if not built.exists():
+            build = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+            assert build.returncode == 0, build.stderr
+            built.touch()
     return {str(path.relative_to(HTML)): path for path in sorted(HTML.rglob("*.html"))}
 
 

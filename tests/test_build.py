@@ -22,7 +22,7 @@ class Miniature:
         for name in ("_config.yml", "requirements.txt"):
             shutil.copy(ROOT / name, folder)
         shutil.copytree(ROOT / "helpers", folder / "helpers")
-        for name in ("_ext", "_static"):
+        for name in ("_ext", "_static", "_templates"):
             shutil.copytree(ROOT / "book" / name, folder / "book" / name)
         shutil.copy(ROOT / "book" / "references.bib", folder / "book")
         (folder / "book" / "index.md").write_text("# A miniature\n")

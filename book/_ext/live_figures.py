@@ -52,6 +52,8 @@ class SetState(SphinxPostTransform):
 def add_specifications(app, pagename, templatename, context, doctree):
     figures = live_figures(app, pagename) if doctree else {}
     for name, spec in figures.items():
+        # Without its schema, which is an address: nothing is to be fetched.
+        spec = {key: spec[key] for key in spec if key != "$schema"}
         text = json.dumps(spec, separators=(",", ":")).replace("<", "\\u003c")
         attributes = f'type="application/json" data-live="{name}"'
         context["body"] += f"<script {attributes}>{text}</script>\n"

@@ -19,7 +19,10 @@ ROOT = Path(__file__).parents[2]
 HTML = ROOT / "_build" / "html"
 NAME = "running-a-network-backwards.pdf"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-FURNITURE = "script, summary, .headerlink, .live, .drawn-dark, [role=tooltip], button.copybtn"
+FURNITURE = (
+    "script, summary, button.copybtn, .headerlink, .live, .drawn-dark, "
+    "[role=tooltip]"
+)
 STYLES = ("pygments.css", "print.css")
 
 

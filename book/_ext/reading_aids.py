@@ -13,6 +13,7 @@ import html
 import itertools
 import os
 import re
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from docutils import nodes
@@ -31,6 +32,7 @@ def setup(app):
     app.connect("config-inited", place_the_book, priority=100)
     app.connect("html-page-context", describe)
     app.connect("html-page-context", aid)
+    app.connect("build-finished", let_404_open_from_disk)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -97,6 +99,13 @@ def aid(app, pagename, templatename, context, doctree):
 
         body = TERM.sub(explain, body)
     context["body"] = body
+
+
+def let_404_open_from_disk(app, exception):
+    page = Path(app.outdir) / "404.html"
+    if not app.config.html_baseurl and page.is_file():
+        text = page.read_text(encoding="utf-8")
+        page.write_text(text.replace('="/', '="'), encoding="utf-8")
 
 
 def glossary(app):

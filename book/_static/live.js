@@ -32,7 +32,6 @@ async function build(name) {
   const figure = document.getElementById(name);
   const spec = JSON.parse(specification(name).textContent);
   delete spec.title; // the words stand next to the figure instead
-  delete spec.$schema; // Altair's is older than these scripts, which read it all the same
   fit(spec, figure.clientWidth);
 
   const live = document.createElement("div");
