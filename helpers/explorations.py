@@ -8,9 +8,9 @@ import altair as alt
 import numpy as np
 from scipy import stats
 
-from helpers.closed_forms import sigmoid
+from helpers.closed_forms import invert_line, sigmoid
 from helpers.live import WIDTH, LiveFigure, axis, choice, colour, formulas, numbers, points, slider
-from helpers.validation import paired_samples
+from helpers.validation import paired_samples, positive_number
 
 
 def inverse_of_line(x, y, W, b, y0):
@@ -29,6 +29,7 @@ def inverse_of_line(x, y, W, b, y0):
         The wanted output at first, from 0 to 360.
     """
     x, y = paired_samples(x, y)
+    W, b = _weight_and_bias(W, b)
     n, s = len(x), np.std(y - (W * x + b), ddof=2)
     parameters = [
         slider("y0", "wanted output y₀", y0, 0, 360, 1),
@@ -71,7 +72,7 @@ def descent(W, b, *, y0, start, learning_rate, rtol=1e-4):
     """Gradient descent of a linear neuron's input: against the iteration, and down the parabola.
 
     The iterates are x₀ + (start − x₀)(1 − 2 η W²)^k. The number of steps is that of
-    :func:`helpers.reconstruction.reconstruct`: until the output is within rtol · |y₀| of y₀.
+    :func:`helpers.reconstruction.reconstruct`: until the output is within rtol times y₀ of y₀.
 
     Parameters
     ----------
@@ -82,12 +83,13 @@ def descent(W, b, *, y0, start, learning_rate, rtol=1e-4):
     rtol : float
         The tolerance, above 0.
     """
+    W, b = _weight_and_bias(W, b)
     left, right = -600, 1400
     parameters = [
         slider("eta", "learning rate η", learning_rate, 0.05, 7, 0.05),
         slider("y0", "wanted output y₀", y0, 20, 380, 5),
         slider("start", "start", start, -200, 1000, 1),
-        *numbers(W=W, b=b, rtol=rtol),
+        *numbers(W=W, b=b, rtol=positive_number("rtol", rtol)),
         *formulas(
             x0="(y0 - b) / W",
             factor="1 - 2 * eta * W * W",
@@ -238,6 +240,7 @@ def dose(x, share, W, b, y0):
         The wanted share at first, from 0.01 to 0.99.
     """
     x, share = paired_samples(x, share)
+    W, b = _weight_and_bias(W, b)
     parameters = [
         slider("y0", "wanted share y₀", y0, 0.01, 0.99, 0.01),
         *numbers(W=W, b=b),
@@ -276,6 +279,11 @@ def dose(x, share, W, b, y0):
     ).properties(width=WIDTH, height=120)
     chart = alt.vconcat(picture, stretches, spacing=14)
     return LiveFigure(chart, parameters, words, drag=("y0", "invert('concat_0_y', y())"))
+
+
+def _weight_and_bias(W, b):
+    invert_line(0.0, W, b)  # raises where there is no inverse
+    return float(W), float(b)
 
 
 def _way_back(answer):

@@ -35,7 +35,7 @@ DARK = {
     "input": "#f0a93a",
     "logit": "#35c39c",
     "theory": "#ebe7df",
-    "other": "#c9a0e0",
+    "other": "#d29cf0",
     "paper": "#16181a",
     "ink": "#dedad2",
     "grid": "#34383b",

@@ -12,6 +12,8 @@ import altair as alt
 import vl_convert
 
 from helpers.figures import LIGHT
+from helpers.validation import choice as check_choice
+from helpers.validation import finite_number
 
 MIME_TYPE = "application/vnd.vegalite.v5+json"
 
@@ -25,12 +27,16 @@ def colour(name):
 
 def slider(name, label, value, low, high, step):
     """A parameter with a slider, whose value is read and set by `name` and shown with `label`."""
+    value = finite_number(name, value)
+    if not low <= value <= high:
+        raise ValueError(f"{name} must lie from {low} to {high}, where its slider is, not {value}")
     bind = alt.binding_range(min=low, max=high, step=step, name=label)
     return alt.param(name=name, value=value, bind=bind)
 
 
 def choice(name, label, value, options):
     """A parameter with one button for each of the options."""
+    check_choice(name, value, options)
     return alt.param(name=name, value=value, bind=alt.binding_radio(options=options, name=label))
 
 

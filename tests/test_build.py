@@ -19,7 +19,7 @@ class Miniature:
 
     def __init__(self, folder):
         self.folder = folder
-        for name in ("_config.yml", "requirements.txt"):
+        for name in ("_config.yml", "requirements.txt", "LICENSE"):
             shutil.copy(ROOT / name, folder)
         shutil.copytree(ROOT / "helpers", folder / "helpers")
         for name in ("_ext", "_static", "_templates"):

@@ -30,13 +30,25 @@ def contrast(one, other):
     return (high + 0.05) / (low + 0.05)
 
 
+for_each_page = pytest.mark.parametrize("colours", [figures.LIGHT, figures.DARK])
+
+
+@for_each_page
 @pytest.mark.parametrize("quantity", figures.COLOURS)
-def test_each_colour_stands_out_from_the_paper(quantity):
-    assert contrast(figures.COLOURS[quantity], figures.PAPER) >= 3
+def test_each_colour_stands_out_from_the_paper(quantity, colours):
+    assert contrast(colours[quantity], colours["paper"]) >= 3
+    assert contrast(colours["ink"], colours["paper"]) >= 7
 
 
-def test_no_two_quantities_share_a_colour():
-    for one, other in itertools.combinations(figures.COLOURS.values(), 2):
+def test_each_colour_can_be_exchanged_for_its_dark_one():
+    assert figures.DARK.keys() == figures.LIGHT.keys()
+    assert len(set(figures.LIGHT.values())) == len(figures.LIGHT)
+
+
+@for_each_page
+def test_no_two_quantities_share_a_colour(colours):
+    quantities = [colours[quantity] for quantity in figures.COLOURS]
+    for one, other in itertools.combinations(quantities, 2):
         assert np.abs(np.subtract(to_rgb(one), to_rgb(other))).max() > 0.15
 
 

@@ -46,9 +46,37 @@ def test_specifications_are_small(pages):
             assert json.loads(text)["params"], name
 
 
-def test_bad_data_are_refused():
-    with pytest.raises(ValueError, match="x and y"):
-        explorations.inverse_of_line([1.0, 2.0], [1.0], 1.0, 0.0, 1.0)
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: explorations.inverse_of_line([1.0, 2.0], [1.0], 1.0, 0.0, 1.0), ["x and y"]),
+        (lambda: explorations.inverse_of_line([1.0, 2.0], [1.0, 3.0], 0.0, 0.0, 1.0), ["W", "0"]),
+        (
+            lambda: explorations.inverse_of_line([1.0, 2.0, 3.0], [1.0, 3.0, 4.0], 1.0, 0.0, 900),
+            ["y0", "900", "360"],
+        ),
+        (
+            lambda: explorations.descent(0.4, 0.0, y0=100, start=1, learning_rate=9),
+            ["eta", "9", "7"],
+        ),
+        (
+            lambda: explorations.descent(0.4, 0.0, y0=100, start=1, learning_rate=1, rtol=0),
+            ["rtol"],
+        ),
+        (lambda: explorations.dose([1.0, 2.0], [0.1, 0.9], 1.0, 0.0, np.nan), ["y0", "finite"]),
+        (
+            lambda: explorations.saturation(
+                {"a": np.abs}, [1.0], y0=0.1, atol=2.0, start=1, cost="b"
+            ),
+            ["cost", "'b'"],
+        ),
+    ],
+)
+def test_bad_arguments_are_named(call, words):
+    with pytest.raises(ValueError, match=re.escape(words[0])) as caught:
+        call()
+    for word in words:
+        assert word in str(caught.value)
 
 
 # --- in a browser ------------------------------------------------------------------------------
@@ -239,7 +267,7 @@ def test_the_text_sets_the_figure_and_the_address(show):
     figure.page.wait_for_function("location.hash === '#fig-descent?eta=6.5'")
     assert figure.signal("eta") == 6.5
     assert "never arrives" in figure.words
-    assert figure.box.get_by_label("learning rate").input_value() == "6.5"
+    assert figure.box.get_by_role("slider", name="learning rate").input_value() == "6.5"
 
 
 def test_every_button_in_the_text_sets_a_control_to_a_value_it_can_take(pages, show):

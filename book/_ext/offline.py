@@ -29,9 +29,16 @@ ICON = re.compile(
 
 
 def setup(app):
+    app.connect("builder-inited", make_folder)
     app.connect("html-page-context", leave_out_thebe, priority=900)
     app.connect("build-finished", prune, priority=900)
     return {"parallel_read_safe": True}
+
+
+def make_folder(app):
+    # The theme copies its logos into _static, and takes it for a file's name
+    # where an earlier build failed before the folder was made.
+    (Path(app.outdir) / "_static").mkdir(parents=True, exist_ok=True)
 
 
 def leave_out_thebe(app, pagename, templatename, context, doctree):
