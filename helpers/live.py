@@ -88,6 +88,8 @@ class LiveFigure:
         title = alt.TitleParams(alt.expr("words"), anchor="start", fontWeight="normal", fontSize=13)
         drawn = chart.add_params(*parameters, sentences).properties(title=title)
         self.spec = _in_book_style(drawn).to_dict()
+        # Only SVG understands the colours.
+        self.spec["usermeta"] = {"embedOptions": {"renderer": "svg", "actions": False}}
         if drag:
             # Vega-Lite hands `on` over to Vega, but Altair does not know it.
             name, value = drag

@@ -45,9 +45,7 @@ async function build(name) {
   described.setAttribute("aria-label", figure.querySelector("img").alt);
 
   const { view } = await vegaEmbed(picture, spec, {
-    renderer: "svg",
     bind: controls,
-    actions: false,
     mode: "vega-lite",
     tooltip: false,
   });
