@@ -149,6 +149,9 @@ def test_a_chapter_loads_little_before_one_scrolls(pages, browser):
         loaded = first_view(browser, path)
         assert "vega.js" not in loaded
         assert sum(loaded.values()) <= 600_000, loaded
+        for image in re.findall(r"<img [^>]*_images/[^>]*>", path.read_text(encoding="utf-8")):
+            assert 'loading="lazy"' in image
+            assert re.search(r'width="[\d.]+" height="[\d.]+"', image), image  # room is kept
         drawings = [name for name in loaded if name.endswith(".svg") and len(name) > 60]
         assert len(drawings) < path.read_text(encoding="utf-8").count("drawn-light")
 

@@ -25,7 +25,8 @@ TERM = re.compile(
     re.DOTALL,
 )
 
-DRAWING = re.compile(r'(<img [^>]*src="[^"]*_images/[^"]*")')
+DRAWING = re.compile(r'<img [^>]*src="[^"]*_images/([^"]*\.svg)"')
+SIZE = re.compile(r'<svg [^>]*viewBox="\S+ \S+ (\S+) (\S+)"', re.DOTALL)
 
 
 def setup(app):
@@ -85,7 +86,7 @@ def first_words(doctree):
 def aid(app, pagename, templatename, context, doctree):
     body = context.get("body", "")
     body = body.replace('role="doc-biblioentry"', 'role="listitem"')
-    body = DRAWING.sub(r'\1 loading="lazy"', body)
+    body = DRAWING.sub(lambda match: load_late(app, match), body)
     if doctree is not None and "std-term" in body:
         definitions = glossary(app)
         numbers = itertools.count(1)
@@ -99,6 +100,14 @@ def aid(app, pagename, templatename, context, doctree):
 
         body = TERM.sub(explain, body)
     context["body"] = body
+
+
+def load_late(app, drawing):
+    """The image, to be loaded late, with room kept for it."""
+    sources = {name: uri for uri, name in app.builder.images.items()}
+    path = Path(app.srcdir, sources[drawing[1]])
+    width, height = SIZE.search(path.read_text(encoding="utf-8")).groups()
+    return f'{drawing[0]} width="{width}" height="{height}" loading="lazy"'
 
 
 def let_404_open_from_disk(app, exception):
