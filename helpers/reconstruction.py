@@ -7,7 +7,8 @@ The weights stay as they are. The input x moves, against the gradient of the cos
 
 the sum running over the outputs: x ← x − η ∂J/∂x, until the output is close enough to the wanted
 one, or there is a reason to give up. Chapter 3 builds the loop by hand; here it is compiled, runs
-on many targets at once, and says for each of them how it ended.
+on many targets at once, and says for each of them how it ended. What else than the output of a
+network can be reached is in `objectives`; what can be asked of the input, in `priors`.
 """
 
 import functools
@@ -18,6 +19,15 @@ import numpy as np
 from tqdm import tqdm
 
 from helpers.backend import keras, tf
+from helpers.models import (
+    as_targets,
+    check_model,
+    in_format,
+    input_and_output_shape,
+    last_activation,
+    output_layer,
+    preactivation,
+)
 from helpers.validation import (
     choice,
     finite_array,
@@ -27,12 +37,10 @@ from helpers.validation import (
     whole_number,
 )
 
-# How a target's run can end. Two of the reasons are kinds of "stalled".
-RUNNING, CONVERGED, MAX_ITER, FLAT, ROUNDED, DIVERGED, NONFINITE = range(7)
+# How a target's run can end. Four of the reasons are kinds of "stalled".
+RUNNING, CONVERGED, MAX_ITER, FLAT, ROUNDED, HELD, BALANCED, DIVERGED, NONFINITE = range(9)
 
-STATUS = np.array(
-    ["running", "converged", "max_iter", "stalled", "stalled", "diverged", "nonfinite"]
-)
+STATUS = np.array(["running", "converged", "max_iter", *["stalled"] * 4, "diverged", "nonfinite"])
 
 MESSAGE = np.array(
     [
@@ -41,6 +49,8 @@ MESSAGE = np.array(
         "max_iter came first: raise it or the learning rate, or start closer",
         "the gradient is exactly zero: start elsewhere, or use space='logit'",
         "the steps are lost in rounding: raise atol or rtol, or use float64",
+        "the bounds hold the input back: widen them, or start elsewhere",
+        "the penalty and the error of the output balance: lower the penalty's weight",
         "the cost grew a million-fold: lower the learning rate",
         "the output or its gradient is not a finite number: start elsewhere",
     ],
@@ -52,16 +62,6 @@ GROWTH = 1e6
 
 # Iterations per call of the compiled loop where it must hand something out on the way.
 SEGMENT = 1000
-
-# Open or closed intervals of the outputs that an activation can give; others are unrestricted.
-RANGES = {
-    "sigmoid": (0.0, 1.0, "strictly between 0 and 1"),
-    "tanh": (-1.0, 1.0, "strictly between -1 and 1"),
-    "softmax": (0.0, 1.0, "strictly between 0 and 1"),
-    "softplus": (0.0, np.inf, "above 0"),
-    "exponential": (0.0, np.inf, "above 0"),
-    "relu": (np.nextafter(0.0, -1.0), np.inf, "0 or above"),
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +102,17 @@ class Reconstruction:
         """ndarray of shape (N,), bool: True exactly where `status` is 'converged'."""
         return self.status == "converged"
 
+    @property
+    def success_rate(self):
+        """float: the share of the runs that have converged, from 0 to 1."""
+        return float(np.mean(self.converged))
+
+    @property
+    def spread(self):
+        """ndarray of the input shape: standard deviation of the converged x, NaN without any."""
+        found = self.x[self.converged]
+        return found.std(axis=0) if len(found) else np.full(self.x.shape[1:], np.nan)
+
     def __repr__(self):
         reasons, counts = np.unique(self.status, return_counts=True)
         tally = ", ".join(f"{count} {reason}" for reason, count in zip(reasons, counts))
@@ -118,6 +129,8 @@ def reconstruct(
     atol=0.0,
     rtol=1e-4,
     space="output",
+    bounds=None,
+    penalty=None,
     trace=False,
     progress=False,
 ):
@@ -135,7 +148,8 @@ def reconstruct(
         single output unit, so may N of them, or a plain number.
     start : array_like of float
         Where the inputs start: the shape (N, …input shape), or any that broadcasts to it, such as a
-        plain number; where the model has a single input unit, also (N,).
+        plain number; where the model has a single input unit, also (N,). Where the model leaves the
+        length of a sequence open, that of the start counts.
     learning_rate : float
         η, above 0; in units of input² per output² (per logit² in the space of logits).
     max_iter : int
@@ -145,6 +159,13 @@ def reconstruct(
         either space. With both 0 it goes on for as long as a step changes anything.
     space : {"output", "logit"}
         Where the squared error is measured. "logit" needs a model that ends in a sigmoid.
+    bounds : (low, high), optional
+        The box that the input never leaves: each step ends at its point nearest to where it would
+        have gone. Two numbers or arrays that broadcast to an input; infinite where there is none.
+    penalty : callable, optional
+        A function of a batch of inputs, as a tensor, that returns one cost for each, to be added
+        to J, such as those in `helpers.priors`. It is paid until the end: a run then goes on,
+        when the output is right, for as long as a step changes anything, or until max_iter.
     trace : bool
         Keep all iterates.
     progress : bool
@@ -162,20 +183,26 @@ def reconstruct(
     ValueError
         If the model has no weights, not one input and one output, or no sigmoid at its end when
         `space` is "logit"; if a shape does not fit; if a number is not finite or outside its range;
-        if a target cannot be reached by the model's last activation.
+        if a target cannot be reached by the model's last activation, or a start lies out of bounds.
 
     Notes
     -----
     The method is that of Linden and Kindermann :cite:p:`linden1989`. The loop is compiled once for
-    each combination of model, space and batch size; its iterates equal those of an eager loop to
-    floating-point rounding. A run counts as diverged when its cost has grown a million-fold.
+    each combination of model, space, penalty and shapes; its iterates equal those of an eager
+    loop to floating-point rounding. A run counts as diverged when its cost has grown a
+    million-fold.
     """
-    _check_model(model)
+    check_model(model)
     choice("space", space, ("output", "logit"))
     if space == "logit":
         _check_logit(model)
-    target = _as_targets(model, target)
-    start = _as_starts(model, start, len(target))
+    if penalty is not None and not callable(penalty):
+        raise TypeError(f"penalty must be a function of the input, not {penalty!r}")
+    shape, output_shape = input_and_output_shape(model, start)
+    target = as_targets(model, target, output_shape)
+    start = _as_starts(start, (len(target), *shape), model.inputs[0].dtype)
+    if bounds is not None:
+        bounds = _as_bounds(bounds, start)
     rate = start.dtype.type(positive_number("learning_rate", learning_rate))
     if rate == 0 or np.isinf(rate):
         raise ValueError(
@@ -188,7 +215,7 @@ def reconstruct(
     allowed = atol + rtol * np.abs(target)
     with tqdm(total=max_iter, disable=not progress, file=sys.stdout, unit="step") as bar:
         x, code, n_iter, path = _descend(
-            model, space, start, target, allowed, rate, max_iter, trace, bar
+            model, space, penalty, bounds, start, target, allowed, rate, max_iter, trace, bar
         )
 
     # The loop's own y may differ from model(x) in the last digits; the verdict is on model(x).
@@ -197,6 +224,8 @@ def reconstruct(
     within = (np.abs(residual) <= allowed).reshape(len(y), -1).all(axis=1)
     finite = np.isfinite(y).reshape(len(y), -1).all(axis=1)
     code = np.where(code == CONVERGED, ROUNDED, code)
+    if penalty is not None:
+        code = np.where((code == FLAT) | (code == ROUNDED), BALANCED, code)
     code = np.where(~finite, NONFINITE, np.where(within, CONVERGED, code))
     for array in (x, y, target, residual, n_iter, path):
         if array is not None:
@@ -204,16 +233,19 @@ def reconstruct(
     return Reconstruction(x, y, target, residual, STATUS[code], MESSAGE[code], n_iter, path)
 
 
-def _descend(model, space, start, target, allowed, rate, max_iter, trace, bar):
+def _descend(model, space, penalty, bounds, start, target, allowed, rate, max_iter, trace, bar):
     """Run the compiled loop until every target has ended: x, code, n_iter and the iterates."""
     segment = min(SEGMENT, max_iter) if trace or not bar.disable else max_iter
     kept = segment if trace else 0
-    advance = _compiled_loop(model, _architecture(model), space, len(target), kept)
+    advance = _compiled_loop(
+        model, _architecture(model), space, penalty, bounds is not None, start.shape,
+        target.shape, kept,
+    )  # fmt: skip
     # A little less than allowed, so that rounding cannot turn the verdict on model(x) around.
     rounding = 8 * np.finfo(target.dtype).eps * np.abs(target)
-    allowed = tf.constant(np.maximum(allowed - rounding, 0.0), target.dtype)
-    goal = tf.constant(target)
-    rate = tf.constant(rate)
+    allowed = np.maximum(allowed - rounding, 0.0) if penalty is None else np.full_like(target, -1)
+    problem = [tf.constant(target), tf.constant(allowed, target.dtype), tf.constant(rate)]
+    box = [] if bounds is None else [tf.constant(bound) for bound in bounds]
     state = (
         tf.constant(start),
         tf.fill(len(target), RUNNING),
@@ -224,7 +256,7 @@ def _descend(model, space, start, target, allowed, rate, max_iter, trace, bar):
     done = 0
     while True:
         steps = min(segment, max_iter - done)
-        *state, path = advance(*state, goal, allowed, rate, tf.constant(steps))
+        *state, path = advance(*state, *problem, tf.constant(steps), *box)
         done += steps
         if trace:
             pieces.append(path.numpy()[:steps])
@@ -239,8 +271,8 @@ def _descend(model, space, start, target, allowed, rate, max_iter, trace, bar):
 
 
 @functools.lru_cache(maxsize=16)
-def _compiled_loop(model, architecture, space, n, kept):
-    """The descent of n targets as one XLA program, which keeps `kept` iterates.
+def _compiled_loop(model, architecture, space, penalty, bounded, x_shape, y_shape, kept):
+    """The descent of a batch as one XLA program, which keeps `kept` iterates.
 
     `architecture` is part of the key, so that a changed layer compiles anew. Trained weights are
     read at each call.
@@ -248,7 +280,7 @@ def _compiled_loop(model, architecture, space, n, kept):
     answer = _with_logit(model) if space == "logit" else _with_itself(model)
 
     @tf.function(jit_compile=True)
-    def advance(x, code, n_iter, ceiling, target, allowed, rate, steps):
+    def advance(x, code, n_iter, ceiling, target, allowed, rate, steps, *box):
         aim = _logit(target) if space == "logit" else target
 
         def one_step(i, x, code, n_iter, ceiling, path):
@@ -256,20 +288,26 @@ def _compiled_loop(model, architecture, space, n, kept):
                 tape.watch(x)
                 y, value = answer(x)
                 cost = _per_target(tf.reduce_sum, (value - aim) ** 2)
+                if penalty is not None:
+                    cost += _checked(penalty(x), cost)
                 total = tf.reduce_sum(cost)
             gradient = tape.gradient(total, x, unconnected_gradients="zero")
-            moved = x - rate * gradient
+            moved = beyond = x - rate * gradient
+            if bounded:
+                moved = tf.clip_by_value(beyond, *box)
 
             # Cost and gradient are sums over the batch: a sum keeps the targets apart.
             ceiling = tf.where(n_iter == 0, tf.cast(GROWTH, cost.dtype) * cost, ceiling)
             close = _per_target(tf.reduce_all, tf.abs(y - target) <= allowed)
             finite = _per_target(tf.reduce_all, tf.math.is_finite(y))
-            movable = _per_target(tf.reduce_all, tf.math.is_finite(moved))
+            movable = _per_target(tf.reduce_all, tf.math.is_finite(beyond))
             flat = _per_target(tf.reduce_all, gradient == 0)
             unmoved = _per_target(tf.reduce_all, moved == x)
+            held = unmoved & _per_target(tf.reduce_any, beyond != moved)
             verdict = RUNNING  # where several reasons hold, the last of them counts
             for reason, holds in (
                 (ROUNDED, unmoved),
+                (HELD, held),
                 (FLAT, flat),
                 (NONFINITE, ~movable),
                 (DIVERGED, cost > ceiling),
@@ -293,15 +331,16 @@ def _compiled_loop(model, architecture, space, n, kept):
         )
         return x, code, n_iter, ceiling, path.stack() if kept else x
 
-    x = tf.TensorSpec((n, *model.inputs[0].shape[1:]), model.inputs[0].dtype)
-    y = tf.TensorSpec((n, *model.outputs[0].shape[1:]), model.outputs[0].dtype)
-    each = tf.TensorSpec((n,), "int32")
+    x = tf.TensorSpec(x_shape, model.inputs[0].dtype)
+    y = tf.TensorSpec(y_shape, model.outputs[0].dtype)
+    each = tf.TensorSpec(x_shape[:1], "int32")
     ceiling, rate, steps = (
-        tf.TensorSpec((n,), y.dtype),
+        tf.TensorSpec(x_shape[:1], y.dtype),
         tf.TensorSpec((), x.dtype),
         tf.TensorSpec((), "int32"),
     )
-    return advance.get_concrete_function(x, each, each, ceiling, y, y, rate, steps)
+    box = [tf.TensorSpec(x_shape[1:], x.dtype)] * 2 if bounded else []
+    return advance.get_concrete_function(x, each, each, ceiling, y, y, rate, steps, *box)
 
 
 def _with_itself(model):
@@ -316,14 +355,10 @@ def _with_itself(model):
 
 def _with_logit(model):
     """A function of x that returns y and its logit: the pre-activation, which does not saturate."""
-    last = model.layers[-1]
-    below = keras.Model(model.inputs, last.input)
+    logit_of = preactivation(model, output_layer(model))
 
     def answer(x):
-        z = below(x, training=False)
-        if isinstance(last, keras.layers.Dense):
-            z = tf.matmul(z, last.kernel)
-            z = z + last.bias if last.use_bias else z
+        z = logit_of(x, training=False)
         return tf.sigmoid(z), z
 
     return answer
@@ -343,88 +378,38 @@ def _beside(mask, tensor):
     return tf.reshape(mask, (-1,) + (1,) * (tensor.shape.rank - 1))
 
 
+def _checked(penalty, cost):
+    """What a penalty returned, if it is one number for each input."""
+    if not tf.is_tensor(penalty) or penalty.shape != cost.shape or penalty.dtype != cost.dtype:
+        raise ValueError(
+            f"penalty must return a tensor of shape {tuple(cost.shape)} and type "
+            f"{cost.dtype.name}, one cost for each input, not {penalty!r}"
+        )
+    return penalty
+
+
 def _architecture(model):
-    return tuple((layer, getattr(layer, "activation", None)) for layer in model.layers)
-
-
-def _last_activation(model):
-    return getattr(getattr(model.layers[-1], "activation", None), "__name__", "linear")
-
-
-def _check_model(model):
-    if not isinstance(model, keras.Model):
-        raise TypeError(f"model must be a Keras model, not {model!r} ({type(model).__name__})")
-    if not getattr(model, "inputs", None):
-        raise ValueError(
-            "model must be built, as a Sequential or functional model with a keras.Input; "
-            f"{model.name!r} is not (wrap a subclassed one: keras.Model(inputs, model(inputs)))"
-        )
-    if len(model.inputs) != 1 or len(model.outputs) != 1:
-        raise ValueError(
-            f"model must have one input and one output, but {model.name!r} has "
-            f"{len(model.inputs)} and {len(model.outputs)}"
-        )
-    if not model.weights:
-        raise ValueError(
-            f"model must have weights, but {model.name!r} has none: it learned nothing"
-        )
-    dtype = model.inputs[0].dtype
-    if not dtype.startswith("float"):
-        raise TypeError(
-            f"model must take floating-point input, but that of {model.name!r} is {dtype}, "
-            "which has no gradient"
-        )
-    unknown = [
-        axis for axis in model.inputs[0].shape[1:] + model.outputs[0].shape[1:] if axis is None
-    ]
-    if unknown:
-        raise ValueError(
-            f"model must have input and output shapes that are known but for the batch, not "
-            f"{model.inputs[0].shape} and {model.outputs[0].shape}"
-        )
+    """The layers and activations that a compiled loop was made of, those of inner models too."""
+    return tuple(
+        (layer, getattr(layer, "activation", None), _architecture(layer))
+        for layer in getattr(model, "layers", ())
+    )
 
 
 def _check_logit(model):
-    last = model.layers[-1]
+    last = output_layer(model)
     if not isinstance(last, (keras.layers.Dense, keras.layers.Activation)) or (
-        _last_activation(model) != "sigmoid"
+        last_activation(model) != "sigmoid"
     ):
         raise ValueError(
             "space must be 'output', not 'logit', for a model that does not end in a sigmoid "
             f"(Dense or Activation): {model.name!r} ends in {last.name!r} "
-            f"with activation {_last_activation(model)!r}"
+            f"with activation {last_activation(model)!r}"
         )
 
 
-def _as_targets(model, target):
-    """The targets in the model's number format, of shape (N, …output shape), or an error."""
-    shape, dtype = model.outputs[0].shape[1:], model.outputs[0].dtype
-    given = finite_array("target", target)
-    array = given
-    if array.shape == shape or array.ndim == 0:
-        array = array[np.newaxis]
-    if array.ndim == 1 and shape == (1,):
-        array = array[:, np.newaxis]
-    if array.shape[1:] != shape:
-        raise ValueError(
-            f"target must have shape {('N', *shape)}, or {shape} for one target, not {given.shape}"
-        )
-    converted = _in_format("target", array, dtype)
-    activation = _last_activation(model)
-    low, high, words = RANGES.get(activation, (-np.inf, np.inf, ""))
-    outside = (converted <= low) | (converted >= high)
-    if outside.any():
-        given, rounded = array[outside][0], converted[outside][0]
-        detail = f", which {dtype} rounds to {rounded}" if low < given < high else ""
-        raise ValueError(
-            f"target must lie {words}, the range of {activation!r}, not {given}{detail}"
-        )
-    return converted
-
-
-def _as_starts(model, start, n):
-    """The starts in the model's number format, of shape (n, *input shape), or an error."""
-    shape, dtype = (n, *model.inputs[0].shape[1:]), model.inputs[0].dtype
+def _as_starts(start, shape, dtype):
+    """The starts in the model's number format, of shape (N, …input shape), or an error."""
     if np.asarray(start).dtype.kind in "iub":
         raise TypeError(
             f"start must be floating point, not {start!r}: "
@@ -439,17 +424,32 @@ def _as_starts(model, start, n):
         raise ValueError(
             f"start must have shape {shape}, or one that broadcasts to it, not {np.shape(start)}"
         ) from None
-    return _in_format("start", array, dtype)
+    return in_format("start", array, dtype)
 
 
-def _in_format(name, array, dtype):
-    """The array in the model's number format; raise where a value is too large for it."""
-    with np.errstate(over="ignore"):
-        converted = array.astype(dtype)
-    lost = ~np.isfinite(converted)
-    if lost.any():
-        raise ValueError(
-            f"{name} must fit the number format of the model, {dtype}, in which {array[lost][0]} "
-            f"would be {converted[lost][0]}"
-        )
-    return converted
+def _as_bounds(bounds, start):
+    """Two arrays of the shape of an input between which all starts lie, or an error."""
+    if not isinstance(bounds, (tuple, list)) or len(bounds) != 2:
+        raise TypeError(f"bounds must be a pair (low, high), not {bounds!r}")
+    pair = []
+    for name, bound in zip(("low", "high"), bounds):
+        array = np.asarray(bound)
+        if array.dtype.kind not in "iuf":
+            raise TypeError(f"bounds must hold real numbers, not {bound!r} as {name}")
+        if np.isnan(array).any():
+            raise ValueError(f"bounds must not be NaN, as {name} is: {bound!r}")
+        try:
+            array = np.broadcast_to(array.astype(float), start.shape[1:])
+        except ValueError:
+            raise ValueError(
+                f"bounds must broadcast to an input, of shape {start.shape[1:]}; "
+                f"{name} has shape {array.shape}"
+            ) from None
+        pair.append(in_format("bounds", array, start.dtype))
+    low, high = pair
+    if (low > high).any():
+        raise ValueError(f"bounds must have low <= high, not {bounds!r}")
+    outside = (start < low) | (start > high)
+    if outside.any():
+        raise ValueError(f"start must lie within bounds, {bounds!r}, not at {start[outside][0]}")
+    return low, high

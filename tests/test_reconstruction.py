@@ -374,7 +374,7 @@ RELU = network(keras.layers.Dense(1, activation="relu"))
         ({"model": UNBUILT}, ValueError, ["model", "built", "keras.Input"]),
         ({"model": EMBEDDING}, TypeError, ["model", "int32", "floating-point"]),
         ({"model": TWO_INPUTS}, ValueError, ["model", "one input", "2"]),
-        ({"model": ANY_LENGTH}, ValueError, ["model", "None"]),
+        ({"model": ANY_LENGTH}, ValueError, ["start", "None", "()"]),
         ({"target": np.nan}, ValueError, ["target", "nan", "finite"]),
         ({"target": [1.0, np.inf]}, ValueError, ["target", "inf", "finite"]),
         ({"target": "high"}, TypeError, ["target", "high", "real numbers"]),

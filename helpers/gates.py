@@ -1,0 +1,279 @@
+"""The gates of a Keras LSTM: what they do over a sequence, and which input opens or shuts one.
+
+At each step an LSTM layer computes, from the input x and its own last output h,
+
+    i = σ(x Kᵢ + h Uᵢ + bᵢ)    input gate: how much of the candidate is written,
+    f = σ(x K_f + h U_f + b_f)   forget gate: how much of the cell is kept,
+    g = tanh(x K_g + h U_g + b_g)  candidate: what would be written,
+    o = σ(x Kₒ + h Uₒ + bₒ)    output gate: how much of the cell is shown,
+
+and from these the cell c ← f c + i g and the output h ← o tanh(c). Keras keeps the four kernels
+side by side in one matrix, in the order i, f, g, o; it calls g "c". Source: Hochreiter and
+Schmidhuber :cite:p:`hochreiter1997`, with the forget gate of Gers et al. :cite:p:`gers2000`.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+
+from helpers.backend import keras
+from helpers.models import check_model, layer_of
+from helpers.validation import choice, finite_array, finite_number, whole_number
+
+GATES = ("i", "f", "g", "o")  # in the order of the columns of a Keras kernel
+
+
+@dataclass(frozen=True, eq=False)
+class Gates:
+    """The gates, cell and output of an LSTM layer over a batch of sequences, from :func:`replay`.
+
+    Attributes
+    ----------
+    i, f, g, o : ndarray of shape (N, T, units)
+        Input gate, forget gate, candidate and output gate at each step.
+    c, h : ndarray of shape (N, T, units)
+        Cell and output after each step.
+    """
+
+    i: np.ndarray
+    f: np.ndarray
+    g: np.ndarray
+    o: np.ndarray
+    c: np.ndarray
+    h: np.ndarray
+
+
+def replay(layer, sequences, *, h=0.0, c=0.0):
+    """Run an LSTM layer from its weights, in float64, and keep what Keras does not show.
+
+    Parameters
+    ----------
+    layer : keras.layers.LSTM
+        Built; with the usual activations, tanh and sigmoid, and not stateful nor backwards.
+    sequences : array_like of shape (N, T, features), or (T, features)
+        What the layer receives.
+    h, c : array_like of shape (N, units), or one that broadcasts to it
+        Output and cell before the first step.
+
+    Returns
+    -------
+    Gates
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `layer` is no LSTM layer, is not built, or has a setting that is not supported; if a
+        shape does not fit, or a number is not finite.
+    """
+    weights = _weights(layer)
+    sequences = finite_array("sequences", sequences)
+    if sequences.ndim == 2:
+        sequences = sequences[np.newaxis]
+    features = len(weights[0])
+    if sequences.ndim != 3 or sequences.shape[2] != features:
+        raise ValueError(f"sequences must have shape (N, T, {features}), not {sequences.shape}")
+    h, c = (_state(*state, (len(sequences), layer.units)) for state in (("h", h), ("c", c)))
+    steps = []
+    for x in sequences.swapaxes(0, 1):
+        gates = one_step(weights, x, h, c)
+        h, c = gates["h"], gates["c"]
+        steps.append(gates)
+    return Gates(**{name: np.stack([step[name] for step in steps], axis=1) for name in steps[0]})
+
+
+def one_step(weights, x, h, c):
+    """One step of an LSTM: a dict of i, f, g, o, c and h, each of shape (N, units).
+
+    `weights` are kernel, recurrent kernel and bias, as `layer.get_weights()` returns them; x has
+    shape (N, features), h and c have shape (N, units).
+    """
+    kernel, recurrent_kernel, bias = weights
+    z = dict(zip(GATES, np.split(x @ kernel + h @ recurrent_kernel + bias, 4, axis=-1)))
+    gates = {name: np.tanh(z[name]) if name == "g" else special.expit(z[name]) for name in GATES}
+    c = gates["f"] * c + gates["i"] * gates["g"]
+    return gates | {"c": c, "h": gates["o"] * np.tanh(c)}
+
+
+class _PreGate(keras.layers.Layer):
+    """The pre-activation of one gate of one unit at one step, from the LSTM layer's own run."""
+
+    def __init__(self, lstm, column, step):
+        super().__init__(dtype=lstm.dtype_policy)
+        self.lstm, self.column, self.step = lstm, column, step
+
+    def call(self, sequences):
+        column, cell = slice(self.column, self.column + 1), self.lstm.cell
+        z = keras.ops.matmul(sequences[:, self.step], cell.kernel[:, column])
+        if cell.use_bias:
+            z += cell.bias[column]
+        if self.step == 0:  # h is zero
+            return z
+        h = self.lstm(sequences[:, : self.step])
+        h = h[0] if isinstance(h, (list, tuple)) else h
+        h = h[:, -1] if self.lstm.return_sequences else h
+        return z + keras.ops.matmul(h, cell.recurrent_kernel[:, column])
+
+
+def gate(model, layer, gate, *, unit, step):
+    """A model whose output is the pre-activation of one gate, for `reconstruct` to reach.
+
+    The gate itself is the sigmoid of it (the tanh, for the candidate g); the pre-activation does
+    not saturate.
+
+    Parameters
+    ----------
+    model : keras.Model
+        A trained model with an LSTM layer, which begins each sequence with a zero state.
+    layer : str or int
+        That layer, by its name or its index.
+    gate : {"i", "f", "g", "o"}
+        Input gate, forget gate, candidate, output gate.
+    unit : int
+        Which unit of the layer, counted from 0.
+    step : int
+        At which time step, counted from 0.
+
+    Returns
+    -------
+    keras.Model
+        Its output has shape (N, 1).
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there is no such layer, gate, unit or step; if the layer has a setting that is not
+        supported; and for the forget gate at step 0: it multiplies the cell, which is still zero,
+        so that no output depends on it.
+    """
+    check_model(model)
+    choice("gate", gate, GATES)
+    layer = layer_of(model, layer)
+    _weights(layer)
+    unit = whole_number("unit", unit, least=0, most=layer.units - 1)
+    length = layer.input.shape[1]
+    step = whole_number("step", step, least=0, most=None if length is None else length - 1)
+    if gate == "f" and step == 0:
+        raise ValueError(
+            "step must be at least 1 for the forget gate, not 0: it multiplies the cell, which is "
+            "still zero then, so that it makes no difference"
+        )
+    column = GATES.index(gate) * layer.units + unit
+    return keras.Model(model.inputs[0], _PreGate(layer, column, step)(layer.input))
+
+
+def nearest_input(layer, gate, z, *, unit, start, h=0.0):
+    """The input nearest to `start` that gives one gate the pre-activation z, in one step.
+
+    With k, u and b the gate's columns of kernel, recurrent kernel and bias: start + (z − start·k −
+    h·u − b) k/‖k‖². For one feature that is (z − h·u − b)/k, wherever the start.
+
+    Parameters
+    ----------
+    layer : keras.layers.LSTM
+    gate : {"i", "f", "g", "o"}
+    z : float
+        The wanted pre-activation, such as logit(0.01) for a gate that is nearly shut.
+    unit : int
+        Which unit, counted from 0.
+    start : array_like of shape (features,), or a number
+    h : array_like of shape (units,), or a number
+        The layer's last output.
+
+    Returns
+    -------
+    ndarray of shape (features,)
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong kind or shape, or the gate ignores the input.
+    """
+    k, u, b = _columns_of(layer, gate, unit)
+    start, h = _state("start", start, k.shape), _state("h", h, u.shape)
+    if not k.any():
+        raise ValueError(f"gate {gate!r} of unit {unit} ignores the input: all its weights are 0")
+    return start + (finite_number("z", z) - start @ k - h @ u - b) * k / (k @ k)
+
+
+def gate_range(layer, gate, low, high, *, unit, h=(-1.0, 1.0)):
+    """The smallest and largest value that a gate can take, whatever the input within a box.
+
+    Each weight is met with the end of the box that suits it best. Where the smallest forget gate is
+    far above 0, this proves that no input within the box can shut it.
+
+    Parameters
+    ----------
+    layer : keras.layers.LSTM
+    gate : {"i", "f", "g", "o"}
+    low, high : array_like of shape (features,), or numbers
+        The box of inputs; low <= high.
+    unit : int
+        Which unit, counted from 0.
+    h : (low, high)
+        The range of the layer's last output, two numbers or arrays of shape (units,). An output
+        always lies between −1 and 1, the default.
+
+    Returns
+    -------
+    smallest, largest : float
+        Of the gate, or of the candidate g.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong kind, shape or order.
+    """
+    k, u, b = _columns_of(layer, gate, unit)
+    ends = []
+    for name, weights, (least, most) in (("low", k, (low, high)), ("h", u, h)):
+        least, most = _state(name, least, weights.shape), _state(name, most, weights.shape)
+        if (least > most).any():
+            raise ValueError(f"{name} must not be above the other end: {least} and {most}")
+        ends.append((least, most, weights))
+    smallest = b + sum(np.minimum(w * least, w * most).sum() for least, most, w in ends)
+    largest = b + sum(np.maximum(w * least, w * most).sum() for least, most, w in ends)
+    activation = np.tanh if gate == "g" else special.expit
+    return float(activation(smallest)), float(activation(largest))
+
+
+def _weights(layer):
+    """Kernel, recurrent kernel and bias in float64, of a layer with supported settings."""
+    if not isinstance(layer, keras.layers.LSTM):
+        raise TypeError(f"layer must be an LSTM layer, not {layer!r} ({type(layer).__name__})")
+    if not layer.built:
+        raise ValueError(f"layer must be built, but {layer.name!r} has no weights yet")
+    supported = {
+        "activation": "tanh",
+        "recurrent_activation": "sigmoid",
+        "go_backwards": False,
+        "stateful": False,
+    }
+    for setting, value in supported.items():
+        actual = getattr(layer, setting)
+        actual = getattr(actual, "__name__", actual)
+        if actual != value:
+            raise ValueError(
+                f"layer must have {setting}={value!r}, but {layer.name!r} has {actual!r}"
+            )
+    kernel, recurrent_kernel, *bias = (w.astype(float) for w in layer.get_weights())
+    return kernel, recurrent_kernel, bias[0] if bias else np.zeros(kernel.shape[1])
+
+
+def _columns_of(layer, gate, unit):
+    """Weights, recurrent weights and bias of one gate of one unit."""
+    weights = _weights(layer)
+    choice("gate", gate, GATES)
+    unit = whole_number("unit", unit, least=0, most=layer.units - 1)
+    return [array[..., GATES.index(gate) * layer.units + unit] for array in weights]
+
+
+def _state(name, value, shape):
+    """An array of the given shape, or an error."""
+    array = finite_array(name, value)
+    try:
+        return np.broadcast_to(array, shape)
+    except ValueError:
+        raise ValueError(
+            f"{name} must have shape {shape}, or broadcast to it, not {array.shape}"
+        ) from None

@@ -1,0 +1,153 @@
+"""What a Keras model must be for its input to be sought, and which outputs it can give."""
+
+import numpy as np
+
+from helpers.backend import keras
+from helpers.validation import finite_array, whole_number
+
+# Open or closed intervals of the outputs that an activation can give; others are unrestricted.
+RANGES = {
+    "sigmoid": (0.0, 1.0, "strictly between 0 and 1"),
+    "tanh": (-1.0, 1.0, "strictly between -1 and 1"),
+    "softmax": (0.0, 1.0, "strictly between 0 and 1"),
+    "softplus": (0.0, np.inf, "above 0"),
+    "exponential": (0.0, np.inf, "above 0"),
+    "relu": (np.nextafter(0.0, -1.0), np.inf, "0 or above"),
+}
+
+
+def check_model(model):
+    """Raise unless `model` is a Keras model with weights, one float input and one output."""
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"model must be a Keras model, not {model!r} ({type(model).__name__})")
+    if not getattr(model, "inputs", None):
+        raise ValueError(
+            "model must be built, as a Sequential or functional model with a keras.Input; "
+            f"{model.name!r} is not (wrap a subclassed one: keras.Model(inputs, model(inputs)))"
+        )
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise ValueError(
+            f"model must have one input and one output, but {model.name!r} has "
+            f"{len(model.inputs)} and {len(model.outputs)}"
+        )
+    if not model.weights:
+        raise ValueError(
+            f"model must have weights, but {model.name!r} has none: it learned nothing"
+        )
+    dtype = model.inputs[0].dtype
+    if not dtype.startswith("float"):
+        raise TypeError(
+            f"model must take floating-point input, but that of {model.name!r} is {dtype}, "
+            "which has no gradient"
+        )
+
+
+def input_and_output_shape(model, start):
+    """The shapes of one input and one output; axes that the model leaves open are those of start.
+
+    The time axis of a recurrent model is often left open. Then start says how long a sequence is.
+    """
+    shape, given = model.inputs[0].shape[1:], np.shape(start)
+    if None not in shape + model.outputs[0].shape[1:]:
+        return shape, model.outputs[0].shape[1:]
+    tail = given[len(given) - len(shape) :]
+    fits = len(given) - len(shape) in (0, 1) and all(
+        known in (None, axis) for known, axis in zip(shape, tail)
+    )
+    if not fits:
+        raise ValueError(
+            f"start must have shape {('N', *shape)} or {shape}, with a number for each None, which "
+            f"{model.name!r} leaves open; not {given}"
+        )
+    nothing = np.zeros((1, *tail), model.inputs[0].dtype)
+    return tail, tuple(model(nothing, training=False).shape[1:])
+
+
+def output_layer(model):
+    """The layer that gives the model's output; for a model inside a model, still that model."""
+    return model.outputs[0]._keras_history.operation
+
+
+def last_activation(model):
+    """The name of the activation that the output comes from, 'linear' where there is none."""
+    layer = output_layer(model)
+    while isinstance(layer, keras.Model):
+        layer = output_layer(layer)
+    return getattr(getattr(layer, "activation", None), "__name__", "linear")
+
+
+def layer_of(model, layer):
+    """A layer of the model, by its name or its index; the inputs are not counted as layers."""
+    layers = [each for each in model.layers if not isinstance(each, keras.layers.InputLayer)]
+    names = [each.name for each in layers]
+    if isinstance(layer, str):
+        if layer not in names:
+            raise ValueError(f"layer must be one of {names}, not {layer!r}")
+        return layers[names.index(layer)]
+    return layers[whole_number("layer", layer, least=-len(layers), most=len(layers) - 1)]
+
+
+class _PreActivation(keras.layers.Layer):
+    """The weighted sum z of a Dense layer, from the layer's own weights."""
+
+    def __init__(self, dense):
+        super().__init__(dtype=dense.dtype_policy)
+        self.dense = dense
+
+    def call(self, x):
+        z = keras.ops.matmul(x, self.dense.kernel)
+        return z + self.dense.bias if self.dense.use_bias else z
+
+
+def preactivation(model, layer):
+    """A model that gives the pre-activation z of a Dense or Activation layer of `model`.
+
+    It shares the weights, and computes z itself instead of inverting the activation.
+    """
+    if isinstance(layer, keras.layers.Activation):
+        return keras.Model(model.inputs[0], layer.input)
+    if isinstance(layer, keras.layers.Dense):
+        return keras.Model(model.inputs[0], _PreActivation(layer)(layer.input))
+    raise ValueError(
+        "layer must be a Dense or Activation layer for its pre-activation to be known, not "
+        f"{layer.name!r} ({type(layer).__name__})"
+    )
+
+
+def as_targets(model, target, shape):
+    """The targets in the model's number format, of shape (N, *shape), or an error."""
+    dtype = model.outputs[0].dtype
+    given = finite_array("target", target)
+    array = given
+    if array.shape == shape or array.ndim == 0:
+        array = array[np.newaxis]
+    if array.ndim == 1 and shape == (1,):
+        array = array[:, np.newaxis]
+    if array.shape[1:] != shape:
+        raise ValueError(
+            f"target must have shape {('N', *shape)}, or {shape} for one target, not {given.shape}"
+        )
+    converted = in_format("target", array, dtype)
+    activation = last_activation(model)
+    low, high, words = RANGES.get(activation, (-np.inf, np.inf, ""))
+    outside = (converted <= low) | (converted >= high)
+    if outside.any():
+        given, rounded = array[outside][0], converted[outside][0]
+        detail = f", which {dtype} rounds to {rounded}" if low < given < high else ""
+        raise ValueError(
+            f"target must lie {words}, the range of {activation!r}, not {given}{detail}"
+        )
+    return converted
+
+
+def in_format(name, array, dtype):
+    """The array in the model's number format; raise where a value is too large for it."""
+    with np.errstate(over="ignore"):
+        converted = array.astype(dtype)
+    lost = ~np.isfinite(converted) & np.isfinite(array)
+    if lost.any():
+        raise ValueError(
+            f"{name} must fit the number format of the model, {dtype}, in which {array[lost][0]} "
+            f"would be {converted[lost][0]}"
+        )
+    return converted

@@ -1,0 +1,112 @@
+"""How the input may move: what is known, or believed, of it before the output is asked for.
+
+A penalty is a function of a batch of inputs, as a tensor, that returns one cost for each of them;
+`reconstruct` adds it to its own. Several starts show how much of an answer is the start's doing.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from helpers.backend import tf
+from helpers.validation import finite_array, non_negative_number, positive_number, whole_number
+
+
+@dataclass(frozen=True)
+class L2:
+    """The penalty weight · Σ (x − centre)², which prefers inputs close to the centre.
+
+    Parameters
+    ----------
+    weight : float
+        0 or above; in units of cost per input².
+    centre : float
+        In units of the input.
+    """
+
+    weight: float
+    centre: float = 0.0
+
+    def __post_init__(self):
+        non_negative_number("weight", self.weight)
+        finite_array("centre", self.centre)
+
+    def __call__(self, x):
+        return self.weight * _per_input((x - self.centre) ** 2)
+
+
+@dataclass(frozen=True)
+class TotalVariation:
+    """The penalty weight · Σ |d| over the differences d of neighbours, which prefers flat areas.
+
+    Neighbours are next to each other along the first axis of an input, or along its first two:
+    steps of a sequence, pixels of an image. |d| is rounded off to √(d² + s²) − s.
+
+    Parameters
+    ----------
+    weight : float
+        0 or above; in units of cost per input.
+    smoothing : float
+        s, above 0, in units of the input: differences below it count little.
+
+    Notes
+    -----
+    As a prior for the inversion of networks: Mahendran and Vedaldi :cite:p:`mahendran2015`.
+    """
+
+    weight: float
+    smoothing: float = 0.05
+
+    def __post_init__(self):
+        non_negative_number("weight", self.weight)
+        positive_number("smoothing", self.smoothing)
+
+    def __call__(self, x):
+        total = 0.0
+        for axis in range(1, min(x.shape.rank, 3)):
+            n = x.shape[axis]
+            step = tf.gather(x, range(1, n), axis=axis) - tf.gather(x, range(n - 1), axis=axis)
+            total += _per_input(tf.sqrt(step**2 + self.smoothing**2) - self.smoothing)
+        return self.weight * total
+
+
+def random_starts(model, n, low, high, *, seed):
+    """n starts for the input of `model`, drawn evenly from a box.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Its input shape must be known, but for the batch.
+    n : int
+        Number of starts, at least 1.
+    low, high : array_like of float
+        The box, in units of the input; of any shape that broadcasts to an input. low < high.
+    seed : int
+        Seed of the random numbers.
+
+    Returns
+    -------
+    ndarray of shape (n, …input shape)
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong kind, shape or range.
+    """
+    n, seed = whole_number("n", n, least=1), whole_number("seed", seed, least=0)
+    low, high = finite_array("low", low), finite_array("high", high)
+    shape = model.inputs[0].shape[1:]
+    if None in shape:
+        raise ValueError(f"model must have a known input shape, not {model.inputs[0].shape}")
+    for name, array in (("low", low), ("high", high)):
+        try:
+            np.broadcast_to(array, shape)
+        except ValueError:
+            raise ValueError(f"{name} must broadcast to {shape}, not {array.shape}") from None
+    if not (low < high).all():
+        raise ValueError(f"low must be below high, but low is {low} and high is {high}")
+    return np.random.default_rng(seed).uniform(low, high, (n, *shape))
+
+
+def _per_input(tensor):
+    return tf.reduce_sum(tf.reshape(tensor, (tensor.shape[0], -1)), axis=1)

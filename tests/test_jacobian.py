@@ -1,0 +1,101 @@
+"""Jacobian, rank, null space and undetermined inputs, against finite differences and NumPy."""
+
+import numpy as np
+import pytest
+
+from helpers import objectives
+from helpers.backend import keras
+from helpers.jacobian import determination
+
+
+def network(*layers, shape, dtype="float64"):
+    keras.utils.set_random_seed(3)
+    return keras.Sequential([keras.Input(shape, dtype=dtype), *layers])
+
+
+CURVED = network(
+    keras.layers.Dense(6, activation="tanh", dtype="float64"),
+    keras.layers.Dense(2, dtype="float64"),
+    shape=(4,),
+)
+X = np.random.default_rng(0).normal(size=4)
+
+
+def test_the_jacobian_agrees_with_finite_differences():
+    h = 1e-6
+    columns = [
+        (CURVED((X + h * e)[None]) - CURVED((X - h * e)[None])).numpy()[0] / (2 * h)
+        for e in np.eye(4)
+    ]
+    at_x = determination(CURVED, X)
+    np.testing.assert_allclose(at_x.jacobian, np.transpose(columns), rtol=1e-6, atol=1e-9)
+
+
+def test_rank_null_space_and_condition_number_are_those_of_numpy():
+    at_x = determination(CURVED, X)
+    J = at_x.jacobian
+    assert at_x.rank == np.linalg.matrix_rank(J) == 2
+    assert at_x.null_space.shape == (2, 4)
+    np.testing.assert_allclose(J @ at_x.null_space.T, 0, atol=1e-12)
+    np.testing.assert_allclose(at_x.null_space @ at_x.null_space.T, np.eye(2), atol=1e-12)
+    np.testing.assert_allclose(at_x.condition_number, np.linalg.cond(J), rtol=1e-10)
+    assert not at_x.undetermined.any()
+    # A small step along it leaves the output as it is, up to the curvature.
+    moved = X + 1e-4 * at_x.null_space[0]
+    np.testing.assert_allclose(CURVED(moved[None]), CURVED(X[None]), atol=1e-7)
+
+
+def test_a_linear_map_of_known_rank():
+    model = network(keras.layers.Dense(3, dtype="float64"), shape=(4,))
+    kernel = np.outer([1.0, 2.0, 0.0, -1.0], [1.0, 0.5, 2.0])
+    model.set_weights([kernel, np.zeros(3)])
+    at_x = determination(model, X)
+    np.testing.assert_allclose(at_x.jacobian, kernel.T)
+    assert at_x.rank == 1
+    assert at_x.null_space.shape == (3, 4)
+    np.testing.assert_array_equal(at_x.undetermined, [False, False, True, False])
+    assert determination(model, X, rtol=0.5).rank == 1
+
+
+def test_a_dead_unit_determines_nothing():
+    model = network(keras.layers.Dense(1, activation="relu", dtype="float64"), shape=(4,))
+    model.set_weights([np.ones((4, 1)), np.full(1, -100.0)])
+    at_x = determination(model, X)
+    assert at_x.rank == 0
+    assert at_x.undetermined.all()
+    assert at_x.null_space.shape == (4, 4)
+    assert at_x.condition_number == np.inf
+
+
+def test_inputs_after_the_last_wanted_step_are_undetermined():
+    model = network(keras.layers.LSTM(3, return_sequences=True), shape=(None, 2), dtype="float32")
+    x = np.random.default_rng(1).normal(size=(6, 2))
+    at_x = determination(objectives.at_steps(model, [1, 3]), x)
+    assert at_x.jacobian.shape == (6, 12)
+    assert at_x.null_space.shape[1:] == (6, 2)
+    np.testing.assert_array_equal(at_x.undetermined[:4], False)
+    np.testing.assert_array_equal(at_x.undetermined[4:], True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "words"),
+    [
+        ({"model": None}, TypeError, ["model", "None"]),
+        ({"x": np.zeros(3)}, ValueError, ["x", "(4,)", "(3,)"]),
+        ({"x": np.zeros((1, 4))}, ValueError, ["x", "(4,)", "(1, 4)"]),
+        ({"x": [0, 0, 0, np.nan]}, ValueError, ["x", "nan"]),
+        ({"rtol": 0}, ValueError, ["rtol", "0"]),
+    ],
+)
+def test_bad_arguments_are_named(changes, error, words):
+    with pytest.raises(error) as caught:
+        determination(**({"model": CURVED, "x": X} | changes))
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_a_derivative_that_is_not_finite_is_refused():
+    root = network(keras.layers.Dense(1), keras.layers.Activation(keras.ops.sqrt), shape=(1,))
+    root.set_weights([np.ones((1, 1)), np.zeros(1)])
+    with pytest.raises(ValueError, match="x must be where all derivatives are finite"):
+        determination(root, [0.0])

@@ -1,0 +1,326 @@
+"""What to reach: parts of a network as models, and what combines with them in `reconstruct`."""
+
+import numpy as np
+import pytest
+from scipy import optimize, special
+
+from helpers import linear_maps, objectives, priors
+from helpers.backend import keras, tf
+from helpers.reconstruction import reconstruct
+
+keras.utils.set_random_seed(4)
+NETWORK = keras.Sequential(
+    [
+        keras.Input((3,)),
+        keras.layers.Dense(5, activation="tanh", name="first"),
+        keras.layers.Dense(4, activation="relu", name="second"),
+        keras.layers.Dense(2, name="last"),
+        keras.layers.Activation("sigmoid", name="squash"),
+    ]
+)
+for _dense in NETWORK.layers[:3]:
+    _dense.bias.assign(np.random.default_rng(1).normal(size=_dense.bias.shape))
+RECURRENT = keras.Sequential(
+    [keras.Input((None, 2)), keras.layers.SimpleRNN(3, return_sequences=True, name="rnn")]
+)
+X = np.random.default_rng(0).normal(size=(6, 3)).astype("float32")
+
+
+def layer_by_layer():
+    """z and activation of each Dense layer, computed with NumPy."""
+    (K1, b1), (K2, b2), (K3, b3) = (layer.get_weights() for layer in NETWORK.layers[:3])
+    z1 = X @ K1 + b1
+    z2 = np.tanh(z1) @ K2 + b2
+    z3 = np.maximum(z2, 0) @ K3 + b3
+    return {
+        "first": (z1, np.tanh(z1)),
+        "second": (z2, np.maximum(z2, 0)),
+        "last": (z3, z3),
+        "squash": (z3, special.expit(z3)),
+    }
+
+
+@pytest.mark.parametrize("space", ["preactivation", "activation"])
+@pytest.mark.parametrize(
+    ("name", "index"), [("first", 0), ("second", 1), ("last", 2), ("squash", -1)]
+)
+def test_units_are_those_of_the_layer(name, index, space):
+    expected = layer_by_layer()[name][space == "activation"]
+    for layer in (name, index):
+        whole = objectives.units(NETWORK, layer, space=space)
+        np.testing.assert_allclose(whole(X), expected, rtol=1e-5, atol=1e-6)
+        one = objectives.units(NETWORK, layer, 1, space=space)
+        np.testing.assert_allclose(one(X), expected[:, [1]], rtol=1e-5, atol=1e-6)
+        some = objectives.units(NETWORK, layer, [-1, 0], space=space)
+        np.testing.assert_allclose(some(X), expected[:, [-1, 0]], rtol=1e-5, atol=1e-6)
+
+
+def test_a_layer_without_bias_has_a_preactivation():
+    model = keras.Sequential(
+        [keras.Input((3,)), keras.layers.Dense(2, use_bias=False, activation="relu")]
+    )
+    z = objectives.units(model, 0, space="preactivation")
+    np.testing.assert_allclose(z(X), X @ model.get_weights()[0], rtol=1e-5, atol=1e-6)
+
+
+def test_the_weights_are_shared():
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    part = objectives.units(model, 0, 1, space="preactivation")
+    model.layers[0].set_weights([np.ones((3, 2)), np.array([0.0, 7.0])])
+    np.testing.assert_allclose(part(X)[:, 0], X.sum(axis=1) + 7, rtol=1e-5)
+
+
+@pytest.mark.parametrize("space", ["preactivation", "activation"])
+def test_any_hidden_unit_is_reached(space):
+    part = objectives.units(NETWORK, "first", [0, 3], space=space)
+    found = reconstruct(part, [[0.3, -0.4]], start=0.1, learning_rate=0.1, atol=1e-4)
+    assert found.converged.all()
+    K, b = NETWORK.layers[0].get_weights()
+    z = found.x @ K[:, [0, 3]] + b[[0, 3]]
+    wanted = [[0.3, -0.4]] if space == "preactivation" else np.arctanh([[0.3, -0.4]])
+    np.testing.assert_allclose(z, wanted, atol=1e-3)
+
+
+def test_a_target_outside_the_range_of_the_unit_is_refused():
+    with pytest.raises(ValueError, match=r"between -1 and 1.*tanh.*-1\.5"):
+        reconstruct(objectives.units(NETWORK, "first", 0), -1.5, start=0.1, learning_rate=0.1)
+    with pytest.raises(ValueError, match=r"0 or above.*relu"):
+        reconstruct(objectives.units(NETWORK, "second", 0), -1.5, start=0.1, learning_rate=0.1)
+    inner = keras.Sequential([keras.Input((3,)), NETWORK])
+    with pytest.raises(ValueError, match="strictly between 0 and 1"):
+        reconstruct(inner, [[0.5, 1.5]], start=0.1, learning_rate=0.1)
+
+
+def test_off_reaches_the_nearest_input_that_shuts_a_unit_of_the_first_layer():
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, activation="relu")])
+    objective = objectives.off(model, 0, 1, margin=0.2)
+    K, b = model.get_weights()
+    rate = 0.4 / np.sum(K[:, 1] ** 2)
+    options = {"learning_rate": rate, "atol": 1e-4, "rtol": 0.0}
+    found = reconstruct(objective, np.zeros((6, 1)), start=X, **options)
+    assert found.converged.all()
+    before, after = X @ K[:, 1] + b[1], found.x @ K[:, 1] + b[1]
+    assert (before > -0.2).any()
+    assert (before < -0.2).any()
+    assert np.all(after <= -0.2 + 1.1e-4)
+    nearest = linear_maps.nearest_off(X, K[:, 1], b[1], margin=0.2)
+    np.testing.assert_allclose(found.x, nearest, atol=1e-3)
+    np.testing.assert_array_equal(found.x[before < -0.2], X[before < -0.2])
+
+
+def test_steps_of_a_sequence():
+    x = np.random.default_rng(2).normal(size=(2, 5, 2)).astype("float32")
+    y = RECURRENT(x).numpy()
+    for steps, indices in [(0, [0]), (-1, [4]), ([3, 1], [3, 1]), ([-2, 0], [3, 0])]:
+        np.testing.assert_allclose(
+            objectives.at_steps(RECURRENT, steps)(x), y[:, indices], rtol=1e-6
+        )
+    # A later input cannot change an earlier output: the descent must leave it where it starts.
+    target = 0.5 * y[:1, [1]]
+    found = reconstruct(
+        objectives.at_steps(RECURRENT, 1), target, start=x[:1], learning_rate=0.1, atol=1e-4
+    )
+    assert found.converged.all()
+    assert np.any(found.x[0, :2] != x[0, :2])
+    np.testing.assert_array_equal(found.x[0, 2:], x[0, 2:])
+
+
+def test_the_start_says_how_long_a_sequence_is():
+    for length in (2, 6):
+        target = np.full((length, 3), 0.1)
+        start = np.zeros((length, 2))
+        found = reconstruct(RECURRENT, target, start=start, learning_rate=0.1, max_iter=5)
+        assert found.x.shape == (1, length, 2)
+        assert found.y.shape == (1, length, 3)
+    for bad in (0.0, np.zeros(2), np.zeros((4, 3)), np.zeros((1, 1, 4, 2))):
+        with pytest.raises(ValueError, match=r"start must have shape \('N', None, 2\)"):
+            reconstruct(RECURRENT, target, start=bad, learning_rate=0.1)
+
+
+# --- bounds and penalties -------------------------------------------------------------------------
+
+LINEAR = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+LINEAR.set_weights([np.array([[1.0], [2.0]]), np.array([0.5])])
+
+
+def test_the_input_never_leaves_its_bounds():
+    found = reconstruct(
+        LINEAR, 4.5, start=[[0.0, 0.5]], learning_rate=0.05, bounds=(-1.0, [2.5, 1.0]),
+        trace=True,
+    )  # fmt: skip
+    assert found.converged.all()
+    assert np.all(found.trace >= -1)
+    assert np.all(found.trace <= [2.5, 1.0])
+    assert found.x[0, 1] == 1.0
+    # The rest of the way was made along the other input, not cut off at the end.
+    np.testing.assert_allclose(found.x[0, 0], 2.0, atol=1e-3)
+
+
+def test_bounded_descent_ends_where_scipy_does():
+    rng = np.random.default_rng(5)
+    start, target = rng.uniform(-0.2, 0.2, (1, 3)), np.array([[0.9, 0.05]])
+    found = reconstruct(
+        NETWORK, target, start=start, learning_rate=0.05, max_iter=50_000, rtol=0, atol=0,
+        bounds=(-0.3, 0.3),
+    )  # fmt: skip
+
+    def cost(x):
+        return np.sum(
+            (NETWORK(x[np.newaxis].astype("float32")).numpy().astype(float) - target) ** 2
+        )
+
+    best = optimize.minimize(
+        cost, start[0], bounds=[(-0.3, 0.3)] * 3, options={"eps": 1e-3}, method="L-BFGS-B"
+    )
+    assert np.isclose(abs(found.x), 0.3).any()
+    np.testing.assert_allclose(cost(found.x[0]), best.fun, rtol=1e-3)
+
+
+def test_held_back_by_the_bounds():
+    found = reconstruct(LINEAR, 100.0, start=0.0, learning_rate=0.05, bounds=(-1.0, 1.0))
+    assert found.status[0] == "stalled"
+    assert "bounds" in found.message[0]
+    np.testing.assert_array_equal(found.x, [[1.0, 1.0]])
+    np.testing.assert_allclose(found.y, [[3.5]])
+
+
+def test_equal_bounds_hold_an_input_fixed_and_infinite_ones_leave_it_free():
+    found = reconstruct(
+        LINEAR, 4.5, start=[[0.0, 0.25]], learning_rate=0.05,
+        bounds=([-np.inf, 0.25], [np.inf, 0.25]),
+    )  # fmt: skip
+    np.testing.assert_allclose(found.x, [[3.5, 0.25]], rtol=1e-3)
+
+
+def test_a_penalty_is_minimised_together_with_the_error():
+    """For J = (w·x + b − y0)² + λ‖x‖² the minimum is w (y0 − b)/(‖w‖² + λ)."""
+    w, weight = np.array([1.0, 2.0]), 0.5
+    found = reconstruct(
+        LINEAR, 4.5, start=[[1.0, -1.0]], learning_rate=0.05, penalty=priors.L2(weight)
+    )
+    np.testing.assert_allclose(found.x[0], w * 4.0 / (w @ w + weight), rtol=1e-5)
+    assert found.status[0] == "stalled"
+    assert "penalty" in found.message[0]
+    # With a tolerance that forgives what the penalty takes, the same run has converged.
+    found = reconstruct(
+        LINEAR, 4.5, start=[[1.0, -1.0]], learning_rate=0.05, penalty=priors.L2(weight), atol=0.5
+    )
+    assert found.converged.all()
+    np.testing.assert_allclose(found.x[0], w * 4.0 / (w @ w + weight), rtol=1e-5)
+
+
+def test_equal_penalties_share_a_compiled_loop():
+    assert priors.L2(0.5) == priors.L2(0.5)
+    assert hash(priors.TotalVariation(0.1)) == hash(priors.TotalVariation(0.1))
+    assert priors.TotalVariation(0.1) != priors.TotalVariation(0.2)
+
+
+@pytest.mark.parametrize("shape", [(5,), (5, 4), (5, 4, 2)])
+def test_total_variation_sums_the_differences_of_neighbours(shape):
+    x = np.random.default_rng(6).normal(size=(3, *shape))
+    s = 0.1
+    expected = np.zeros(3)
+    for i in range(3):
+        for axis in range(min(len(shape), 2)):
+            d = np.diff(x[i], axis=axis)
+            expected[i] += 2.0 * np.sum(np.sqrt(d**2 + s**2) - s)
+    got = priors.TotalVariation(2.0, smoothing=s)(tf.constant(x))
+    np.testing.assert_allclose(got, expected, rtol=1e-12)
+
+
+def test_total_variation_flattens():
+    model = keras.Sequential([keras.Input((8, 1)), keras.layers.Flatten(), keras.layers.Dense(1)])
+    model.set_weights([np.ones((8, 1)) / 8, np.zeros(1)])
+    start = np.random.default_rng(7).normal(size=(1, 8, 1))
+    options = {"start": start, "learning_rate": 0.05, "max_iter": 20_000, "atol": 0.01}
+    rough = reconstruct(model, 2.0, **options)
+    smooth = reconstruct(model, 2.0, penalty=priors.TotalVariation(0.01), **options)
+    assert rough.converged.all()
+    assert smooth.converged.all()
+    assert np.abs(np.diff(rough.x[0, :, 0])).sum() > 1
+    assert np.abs(np.diff(smooth.x[0, :, 0])).sum() < 0.05
+
+
+def test_success_rate_and_spread():
+    starts = priors.random_starts(NETWORK, 40, -1.0, 1.0, seed=3)
+    targets = np.tile(NETWORK(X[:1]).numpy(), (40, 1))
+    found = reconstruct(NETWORK, targets, start=starts, learning_rate=0.2, max_iter=2000, atol=0.01)
+    assert 0 < found.success_rate <= 1
+    assert found.success_rate == found.converged.sum() / 40
+    expected = np.std([x for x, ok in zip(found.x, found.converged) if ok], axis=0)
+    np.testing.assert_allclose(found.spread, expected, rtol=1e-6)
+    assert (found.spread > 0.01).all()
+    nothing = reconstruct(NETWORK, [0.6, 0.4], start=3.0, learning_rate=1e-6, max_iter=1)
+    assert nothing.success_rate == 0
+    assert np.isnan(nothing.spread).all()
+
+
+def test_random_starts_fill_the_box_and_repeat_with_the_seed():
+    starts = priors.random_starts(NETWORK, 500, [-1.0, 0.0, 2.0], 3.0, seed=1)
+    assert starts.shape == (500, 3)
+    np.testing.assert_allclose(starts.min(axis=0), [-1, 0, 2], atol=0.05)
+    np.testing.assert_allclose(starts.max(axis=0), 3, atol=0.05)
+    again = priors.random_starts(NETWORK, 500, [-1.0, 0.0, 2.0], 3.0, seed=1)
+    np.testing.assert_array_equal(starts, again)
+    assert np.any(starts != priors.random_starts(NETWORK, 500, [-1.0, 0.0, 2.0], 3.0, seed=2))
+
+
+# --- bad arguments --------------------------------------------------------------------------------
+
+
+def descend(**changes):
+    arguments = {"start": 0.0, "learning_rate": 0.1} | changes
+    return lambda: reconstruct(LINEAR, 1.0, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda: objectives.units("net", 0), TypeError, ["model", "net"]),
+        (lambda: objectives.units(NETWORK, "third"), ValueError, ["layer", "third", "'second'"]),
+        (lambda: objectives.units(NETWORK, 4), ValueError, ["layer", "4", "3"]),
+        (lambda: objectives.units(NETWORK, 1.0), TypeError, ["layer", "1.0"]),
+        (lambda: objectives.units(NETWORK, 0, 5), ValueError, ["unit", "5", "4"]),
+        (lambda: objectives.units(NETWORK, 0, -6), ValueError, ["unit", "-6", "-5"]),
+        (lambda: objectives.units(NETWORK, 0, [0, 1.5]), TypeError, ["unit", "1.5"]),
+        (lambda: objectives.units(NETWORK, 0, []), ValueError, ["unit", "[]"]),
+        (lambda: objectives.units(NETWORK, 0, 1, space="z"), ValueError, ["space", "'z'"]),
+        (
+            lambda: objectives.units(RECURRENT, 0, 1, space="preactivation"),
+            ValueError,
+            ["layer", "'rnn'", "SimpleRNN", "Dense"],
+        ),
+        (lambda: objectives.off(NETWORK, 0, 1, margin=0), ValueError, ["margin", "0"]),
+        (lambda: objectives.off(NETWORK, 0, 9, margin=0.1), ValueError, ["unit", "9"]),
+        (lambda: objectives.at_steps(NETWORK, 0), ValueError, ["model", "return_sequences"]),
+        (lambda: objectives.at_steps(RECURRENT, 0.5), TypeError, ["steps", "0.5"]),
+        (lambda: priors.L2(-1.0), ValueError, ["weight", "-1.0"]),
+        (lambda: priors.L2(1.0, centre=np.nan), ValueError, ["centre", "nan"]),
+        (lambda: priors.TotalVariation("much"), TypeError, ["weight", "much"]),
+        (lambda: priors.TotalVariation(1.0, smoothing=0), ValueError, ["smoothing", "0"]),
+        (lambda: priors.random_starts(NETWORK, 0, -1, 1, seed=0), ValueError, ["n", "0"]),
+        (lambda: priors.random_starts(NETWORK, 1, 1, 1, seed=0), ValueError, ["low", "high", "1"]),
+        (lambda: priors.random_starts(NETWORK, 1, -1, 1, seed=-1), ValueError, ["seed", "-1"]),
+        (lambda: priors.random_starts(RECURRENT, 1, -1, 1, seed=0), ValueError, ["model", "None"]),
+        (
+            lambda: priors.random_starts(NETWORK, 1, [0, 0], 1, seed=0),
+            ValueError,
+            ["low", "(2,)", "(3,)"],
+        ),
+        (descend(bounds=1.0), TypeError, ["bounds", "1.0", "pair"]),
+        (descend(bounds=("a", 1.0)), TypeError, ["bounds", "'a'"]),
+        (descend(bounds=(np.nan, 1.0)), ValueError, ["bounds", "nan"]),
+        (descend(bounds=(1.0, -1.0)), ValueError, ["bounds", "low <= high"]),
+        (descend(bounds=([0.0] * 3, 1.0)), ValueError, ["bounds", "(3,)", "(2,)"]),
+        (descend(bounds=(0.5, 1.0)), ValueError, ["start", "bounds", "0.0"]),
+        (descend(bounds=(-1e300, 1.0)), ValueError, ["bounds", "1e+300", "float32"]),
+        (descend(penalty=0.1), TypeError, ["penalty", "0.1", "function"]),
+        (descend(penalty=lambda x: 0.5), ValueError, ["penalty", "(1,)", "0.5"]),
+        (descend(penalty=lambda x: x), ValueError, ["penalty", "(1,)"]),
+    ],
+)
+def test_bad_arguments_are_named(call, error, words):
+    with pytest.raises(error) as caught:
+        call()
+    for word in words:
+        assert word in str(caught.value)
