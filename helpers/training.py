@@ -1,4 +1,4 @@
-"""One neuron, and a training that reaches its optimum in seconds.
+"""One neuron, and a training that reaches its optimum in seconds; and a plain one for networks.
 
 Gradient descent is slow where the input lies far from 0 and 1: on x from 0 to 1000 the curvature of
 the cost along W is a million times that along b. Training on standardised values, (x − mean)/sd,
@@ -9,6 +9,7 @@ Chapter 2 tells the story.
 import numpy as np
 
 from helpers.backend import keras, tf
+from helpers.models import check_model
 from helpers.validation import (
     choice,
     finite_array,
@@ -21,10 +22,15 @@ from helpers.validation import (
 # Steps that run as one compiled call. Losses are averages over as many.
 STEPS_PER_CALL = 10
 
-LOSSES = {"linear": "mean_squared_error", "sigmoid": "binary_crossentropy"}
+LOSSES = {
+    "mean_squared_error": keras.losses.MeanSquaredError,
+    "binary_crossentropy": keras.losses.BinaryCrossentropy,
+    "categorical_crossentropy": keras.losses.CategoricalCrossentropy,
+}
+LOSS_OF_NEURON = {"linear": "mean_squared_error", "sigmoid": "binary_crossentropy"}
 
 
-def neuron(activation="linear", *, W=0.0, b=0.0):
+def neuron(activation="linear", *, W=0.0, b=0.0, dtype="float32"):
     """A Keras model of one neuron: y = W x + b, or y = σ(W x + b).
 
     Parameters
@@ -32,19 +38,23 @@ def neuron(activation="linear", *, W=0.0, b=0.0):
     activation : {"linear", "sigmoid"}
     W, b : float
         Weight and bias to begin with.
+    dtype : {"float32", "float64"}
+        The number format in which it computes, and is trained.
 
     Returns
     -------
     keras.Sequential
-        Takes x of shape (n, 1), returns y of shape (n, 1), both float32.
+        Takes x of shape (n, 1), returns y of shape (n, 1), both of this format.
 
     Raises
     ------
     TypeError, ValueError
-        If the activation is none of the two, or a weight is not a finite number.
+        If the activation or the format is none of the two, or a weight is not a finite number.
     """
-    choice("activation", activation, LOSSES)
-    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, activation=activation)])
+    choice("activation", activation, LOSS_OF_NEURON)
+    choice("dtype", dtype, ("float32", "float64"))
+    layer = keras.layers.Dense(1, activation=activation, dtype=dtype)
+    model = keras.Sequential([keras.Input((1,), dtype=dtype), layer])
     set_weight_and_bias(model, W, b)
     return model
 
@@ -103,43 +113,102 @@ def train(model, x, y, *, counts=None, steps=1000, learning_rate=0.1):
     Why standardising helps: LeCun et al. :cite:p:`lecun2012`.
     """
     activation = _single_neuron(model).activation.__name__
-    choice("the activation of model", activation, LOSSES)
+    choice("the activation of model", activation, LOSS_OF_NEURON)
     x, y = paired_samples(x, y)
     if activation == "sigmoid" and ((y < 0) | (y > 1)).any():
         raise ValueError(
             f"y must lie from 0 to 1 for a sigmoid neuron, not {y[(y < 0) | (y > 1)][0]}"
         )
     counts = np.ones_like(x) if counts is None else _counts(counts, x)
-    steps = whole_number("steps", steps, least=STEPS_PER_CALL)
-    if steps % STEPS_PER_CALL:
-        raise ValueError(f"steps must be a multiple of {STEPS_PER_CALL}, not {steps}")
+    steps = _steps(steps)
     learning_rate = positive_number("learning_rate", learning_rate)
 
     x_mean, x_sd = _mean_and_sd(x, counts)
     y_mean, y_sd = _mean_and_sd(y, counts) if activation == "linear" else (0.0, 1.0)
     W, b = weight_and_bias(model)
-    standard = neuron(activation, W=W * x_sd / y_sd, b=(b + W * x_mean - y_mean) / y_sd)
-    standard.compile(
-        optimizer=keras.optimizers.SGD(learning_rate, momentum=0.9),
-        loss=LOSSES[activation],
-        steps_per_execution=STEPS_PER_CALL,
+    standard = neuron(
+        activation,
+        W=W * x_sd / y_sd,
+        b=(b + W * x_mean - y_mean) / y_sd,
+        dtype=model.inputs[0].dtype,
     )
+    optimizer = keras.optimizers.SGD(learning_rate, momentum=0.9)
     columns = ((x - x_mean) / x_sd, (y - y_mean) / y_sd, counts / counts.mean())
-    batch = tf.data.Dataset.from_tensors(tuple(c[:, np.newaxis].astype("float32") for c in columns))
-    history = standard.fit(
-        batch.repeat(),
-        epochs=steps // STEPS_PER_CALL,
-        steps_per_epoch=STEPS_PER_CALL,
-        shuffle=False,
-        verbose=0,
-    )
+    columns = [column[:, np.newaxis] for column in columns]
+    losses = _all_data_at_once(standard, optimizer, LOSS_OF_NEURON[activation], columns, steps)
 
     W, b = weight_and_bias(standard)
     if not np.isfinite([W, b]).all():
         raise ValueError(f"learning_rate must be lower than {learning_rate}: training diverged")
     W = W * y_sd / x_sd
     set_weight_and_bias(model, W, y_mean + b * y_sd - W * x_mean)
-    return np.array(history.history["loss"]) * y_sd**2
+    return losses * y_sd**2
+
+
+def fit(model, x, y, *, steps, loss="mean_squared_error", learning_rate=0.01):
+    """Train any Keras model with Adam, on all the data at once; in place.
+
+    Parameters
+    ----------
+    model : keras.Model
+        With one input and one output.
+    x, y : array_like of shape (n, …input shape) and (n, …output shape)
+        Inputs and wanted outputs.
+    steps : int
+        Number of steps, a multiple of 10, at least 10.
+    loss : {"mean_squared_error", "binary_crossentropy", "categorical_crossentropy"}
+    learning_rate : float
+        Above 0.
+
+    Returns
+    -------
+    ndarray of shape (steps / 10,)
+        The loss, averaged over ten steps at a time.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong kind, shape or range, or if training does not end at a finite
+        loss.
+
+    Notes
+    -----
+    Adam: Kingma and Ba :cite:p:`kingma2015`.
+    """
+    check_model(model)
+    choice("loss", loss, LOSSES)
+    x, y = finite_array("x", x), finite_array("y", y)
+    if len(x) != len(y):
+        raise ValueError(f"x and y must have one length, not {len(x)} and {len(y)}")
+    steps = _steps(steps)
+    optimizer = keras.optimizers.Adam(positive_number("learning_rate", learning_rate))
+    losses = _all_data_at_once(model, optimizer, loss, [x, y], steps)
+    if not np.isfinite(losses[-1]):
+        raise ValueError(f"learning_rate must be lower than {learning_rate}: training diverged")
+    return losses
+
+
+def _all_data_at_once(model, optimizer, loss, columns, steps):
+    """Train on one batch, again and again, in compiled calls of ten steps; the losses."""
+    dtype = model.inputs[0].dtype
+    loss = LOSSES[loss](dtype=dtype)  # float32 by default, whatever the model
+    model.compile(optimizer=optimizer, loss=loss, steps_per_execution=STEPS_PER_CALL)
+    batch = tf.data.Dataset.from_tensors(tuple(column.astype(dtype) for column in columns))
+    history = model.fit(
+        batch.repeat(),
+        epochs=steps // STEPS_PER_CALL,
+        steps_per_epoch=STEPS_PER_CALL,
+        shuffle=False,
+        verbose=0,
+    )
+    return np.array(history.history["loss"])
+
+
+def _steps(steps):
+    steps = whole_number("steps", steps, least=STEPS_PER_CALL)
+    if steps % STEPS_PER_CALL:
+        raise ValueError(f"steps must be a multiple of {STEPS_PER_CALL}, not {steps}")
+    return steps
 
 
 def _single_neuron(model):
