@@ -1,4 +1,4 @@
-"""The live figures of the chapters: what each computes, as Vega expressions, and how it is drawn.
+"""The live figures of Part I: what each computes, as Vega expressions, and how it is drawn.
 
 The expressions repeat the formulas of `closed_forms`, which the tests hold against them. Each
 builder returns a :class:`helpers.live.LiveFigure`.
@@ -9,7 +9,20 @@ import numpy as np
 from scipy import stats
 
 from helpers.closed_forms import invert_line, sigmoid
-from helpers.live import WIDTH, LiveFigure, axis, choice, colour, formulas, numbers, points, slider
+from helpers.live import (
+    WIDTH,
+    LiveFigure,
+    axis,
+    choice,
+    colour,
+    formulas,
+    handle,
+    numbers,
+    points,
+    rounded,
+    rows,
+    slider,
+)
 from helpers.validation import paired_samples, positive_number
 
 
@@ -49,8 +62,8 @@ def inverse_of_line(x, y, W, b, y0):
     ]
     across = axis("x", "input x", [-50, 1100])
     up = axis("y", "output y", [-110, 420])
-    data = alt.Chart(alt.Data(values=_rows(x=np.round(x, 2), y=np.round(y, 2))))
-    line = alt.Chart(alt.Data(values=_rows(x=[-50, 1100]))).transform_calculate(y="W * datum.x + b")
+    data = alt.Chart(alt.Data(values=rows(x=np.round(x, 2), y=np.round(y, 2))))
+    line = alt.Chart(alt.Data(values=rows(x=[-50, 1100]))).transform_calculate(y="W * datum.x + b")
     answer = points(
         x="x0", y="y0", left="-50", bottom="-110", low="x0 - mean", high="x0 + mean",
         lowest="x0 - single", highest="x0 + single",
@@ -63,9 +76,9 @@ def inverse_of_line(x, y, W, b, y0):
         *_way_back(answer),
         _bar(answer, "low", "high", -50, 8, "a wanted mean"),
         _bar(answer, "lowest", "highest", -85, 3, "one observed output"),
-        _handle(answer),
+        handle(answer),
     ).properties(width=WIDTH, height=330)
-    return LiveFigure(chart, parameters, words, drag=("y0", "invert('y', y())"))
+    return LiveFigure(chart, parameters, words, drag={"y0": "invert('y', y())"})
 
 
 def descent(W, b, *, y0, start, learning_rate, rtol=1e-4):
@@ -139,7 +152,7 @@ def descent(W, b, *, y0, start, learning_rate, rtol=1e-4):
             x="zero:Q", x2="limit"
         ),
         rates.mark_tick(color=colour("theory"), thickness=2, height=18).encode(x="best:Q"),
-        _handle(rates, x=alt.X(**rate), y=alt.value(12)),
+        handle(rates, x=alt.X(**rate), y=alt.value(12)),
     ).properties(width=WIDTH, height=24)
     chart = alt.vconcat(against_k, down_parabola, strip, spacing=14)
     return LiveFigure(chart, parameters, words)
@@ -173,7 +186,7 @@ def saturation(derivatives, rates, *, y0, atol, start, cost):
         curves.append({"cost": name, "z": z.tolist(), "gradient": _pull(derivative, z)})
         for z0, path in zip(starts, paths):
             k = _both_ends(len(path))
-            run = {"k": k.tolist(), "z": _rounded(path[k]), "gradient": _pull(derivative, path[k])}
+            run = {"k": k.tolist(), "z": rounded(path[k]), "gradient": _pull(derivative, path[k])}
             runs.append({"cost": name, "start": int(z0), **run})
     parameters = [
         choice("cost", "cost", cost, list(derivatives)),
@@ -259,12 +272,12 @@ def dose(x, share, W, b, y0):
     line = alt.Chart(alt.sequence(left, right + 0.001, 0.002, as_="x")).transform_calculate(y=curve)
     answer = points(x="x0", y="y0", stretch="stretch", left=str(left), bottom="-0.03")
     picture = alt.layer(
-        alt.Chart(alt.Data(values=_rows(x=x, y=share)))
+        alt.Chart(alt.Data(values=rows(x=x, y=share)))
         .mark_circle(size=60, color=colour("data"))
         .encode(across, up),
         line.mark_line(color=colour("model")).encode(across, up),
         *_way_back(answer),
-        _handle(answer),
+        handle(answer),
     ).properties(width=WIDTH, height=240)
 
     across = alt.X(**axis("y", "wanted share y₀", [0, 1]))
@@ -278,7 +291,7 @@ def dose(x, share, W, b, y0):
         ),
     ).properties(width=WIDTH, height=120)
     chart = alt.vconcat(picture, stretches, spacing=14)
-    return LiveFigure(chart, parameters, words, drag=("y0", "invert('concat_0_y', y())"))
+    return LiveFigure(chart, parameters, words, drag={"y0": "invert('concat_0_y', y())"})
 
 
 def _weight_and_bias(W, b):
@@ -294,13 +307,6 @@ def _way_back(answer):
         wanted.encode(x="left:Q", x2="x", y="y:Q"),
         found.encode(x="x:Q", y="bottom:Q", y2="y"),
     )
-
-
-def _handle(answer, x="x:Q", y="y:Q"):
-    """The point that the figure is about; where the figure allows it, it can be dragged."""
-    look = {"size": 200, "filled": True, "opacity": 1, "strokeWidth": 1}
-    mark = answer.mark_point(color=colour("input"), stroke=colour("ink"), **look)
-    return mark.encode(x=x, y=y).properties(name="handle")
 
 
 def _bar(answer, low, high, height, width, label):
@@ -333,15 +339,4 @@ def _both_ends(n):
 
 
 def _pull(derivative, z):
-    return _rounded(np.abs(derivative(z)))
-
-
-def _rounded(values):
-    """Five significant digits."""
-    return [float(f"{value:.5g}") for value in values]
-
-
-def _rows(**columns):
-    """Rows of data from columns of one length."""
-    lists = [np.asarray(column).tolist() for column in columns.values()]
-    return [dict(zip(columns, row)) for row in zip(*lists)]
+    return rounded(np.abs(derivative(z)))

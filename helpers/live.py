@@ -9,6 +9,7 @@ The figures themselves are in `explorations`.
 import functools
 
 import altair as alt
+import numpy as np
 import vl_convert
 
 from helpers.figures import LIGHT
@@ -61,6 +62,24 @@ def axis(field, title, domain, **options):
     return {"shorthand": f"{field}:Q", "title": title, "scale": scale}
 
 
+def handle(data, x="x:Q", y="y:Q"):
+    """The point that a figure is about; where the figure allows it, it can be dragged."""
+    look = {"size": 200, "filled": True, "opacity": 1, "strokeWidth": 1}
+    mark = data.mark_point(color=colour("input"), stroke=colour("ink"), **look)
+    return mark.encode(x=x, y=y).properties(name="handle")
+
+
+def rows(**columns):
+    """Rows of data from columns of one length."""
+    lists = [np.asarray(column).tolist() for column in columns.values()]
+    return [dict(zip(columns, row)) for row in zip(*lists)]
+
+
+def rounded(values, digits=5):
+    """A list of the values with so many significant digits."""
+    return [float(f"{value:.{digits}g}") for value in np.ravel(values)]
+
+
 class LiveFigure:
     """What a notebook cell shows: alive where Vega-Lite is, else a still picture.
 
@@ -72,9 +91,9 @@ class LiveFigure:
         Controls, numbers and formulas, in the order in which the controls appear.
     words : list of str
         Vega expressions, each for a sentence that tells what the present setting leads to.
-    drag : (str, str), optional
-        A parameter with a slider, and the Vega expression that gives its value while the mark
-        named "handle" is dragged.
+    drag : dict of str to str, optional
+        Parameters with a slider, and for each the Vega expression that gives its value while the
+        mark named "handle" is dragged.
 
     Attributes
     ----------
@@ -90,9 +109,8 @@ class LiveFigure:
         self.spec = _in_book_style(drawn).to_dict()
         # Only SVG understands the colours.
         self.spec["usermeta"] = {"embedOptions": {"renderer": "svg", "actions": False}}
-        if drag:
+        for name, value in (drag or {}).items():
             # Vega-Lite hands `on` over to Vega, but Altair does not know it.
-            name, value = drag
             bound = next(p for p in self.spec["params"] if p["name"] == name)
             low, high, step = (bound["bind"][key] for key in ("min", "max", "step"))
             events = "[@handle_marks:pointerdown, window:pointerup] > window:pointermove!"

@@ -9,7 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from helpers.backend import tf
-from helpers.validation import finite_array, non_negative_number, positive_number, whole_number
+from helpers.validation import (
+    finite_array,
+    finite_number,
+    non_negative_number,
+    positive_number,
+    whole_number,
+)
 
 
 @dataclass(frozen=True)
@@ -29,7 +35,7 @@ class L2:
 
     def __post_init__(self):
         non_negative_number("weight", self.weight)
-        finite_array("centre", self.centre)
+        finite_number("centre", self.centre)
 
     def __call__(self, x):
         return self.weight * _per_input((x - self.centre) ** 2)

@@ -1,0 +1,279 @@
+"""The live figures of hidden units and of memory: chapters 6, 8 and 9.
+
+Where there is a closed form, a Vega expression computes it. The paths of chapter 6 have none: they
+are computed here for a grid of starts, and go into the figure, rounded.
+"""
+
+import altair as alt
+import numpy as np
+from contourpy import contour_generator
+
+from helpers.gates import GATES
+from helpers.live import (
+    WIDTH,
+    LiveFigure,
+    axis,
+    colour,
+    formulas,
+    handle,
+    numbers,
+    points,
+    rounded,
+    rows,
+    slider,
+)
+from helpers.reconstruction import reconstruct
+from helpers.validation import finite_array, finite_number, whole_number
+
+
+def starts(network, *, layer, y0, start, learning_rate, max_iter=1000, atol=1e-3):
+    """Paths of descent over the plane of two inputs, from a chosen start to a wanted output.
+
+    Each unit of the layer is off on one side of a line, which is shaded; the contour is where the
+    network says y0.
+
+    Parameters
+    ----------
+    network : keras.Model
+        With two inputs and one output; it is asked on the square from −1 to 1.
+    layer : str
+        Its first layer, of ReLU units.
+    y0 : float
+        The wanted output.
+    start : (float, float)
+        The start at first, in tenths from −1 to 1.
+    learning_rate, max_iter, atol
+        As for :func:`helpers.reconstruction.reconstruct`.
+    """
+    tenths = np.arange(-10, 11)
+    grid = np.stack(np.meshgrid(tenths, tenths, indexing="ij"), axis=-1).reshape(-1, 2)
+    run = reconstruct(
+        network, np.full((len(grid), 1), y0), start=grid / 10, learning_rate=learning_rate,
+        max_iter=max_iter, atol=atol, rtol=0.0, trace=True,
+    )  # fmt: skip
+    paths = [_thinned(run.trace[: n + 1, i]) for i, n in enumerate(run.n_iter)]
+    kernel, bias = network.get_layer(layer).get_weights()
+    asleep = (grid / 10 @ kernel + bias <= 0).sum(axis=1)
+
+    by_start = {
+        "steps": run.n_iter.tolist(),
+        "arrived": run.converged.tolist(),
+        "asleep": asleep.tolist(),
+        "x1": [path[-1][0] for path in paths],
+        "x2": [path[-1][1] for path in paths],
+    }
+    parameters = [
+        slider("start1", "start x₁", start[0], -1, 1, 0.1),
+        slider("start2", "start x₂", start[1], -1, 1, 0.1),
+        *numbers(y0=y0, units=len(bias), **{f"all_{name}": v for name, v in by_start.items()}),
+        *formulas(
+            at="21 * round(10 * start1 + 10) + round(10 * start2 + 10)",
+            **{name: f"all_{name}[at]" for name in by_start},
+        ),
+    ]
+    words = [
+        "'From (' + format(start1, '.1f') + ', ' + format(start2, '.1f') + '), '"
+        " + (arrived ? 'the input reaches (' + format(x1, '.2f') + ', ' + format(x2, '.2f')"
+        " + ') after ' + steps + (steps == 1 ? ' step' : ' steps') + ', where the network says '"
+        " + y0 + '.' : 'the input does not arrive: it stops after ' + steps + ' steps.')",
+        "asleep + ' of the ' + units + ' units ' + (asleep == 1 ? 'is' : 'are') + ' off at the"
+        " start.'",
+    ]
+    across, up = alt.X(**axis("x1", "input x₁", [-1, 1])), alt.Y(**axis("x2", "input x₂", [-1, 1]))
+    in_order = {"order": "k:Q", "detail": "part:N"}
+    halves = alt.Chart(alt.Data(values=_silent_halves(kernel, bias)))
+    silent = {"filled": True, "fill": colour("data"), "fillOpacity": 0.12, "strokeWidth": 0}
+    contour = alt.Chart(alt.Data(values=_contour(network, y0)))
+    chosen = alt.Chart(alt.Data(values=[{"i": i, "path": path} for i, path in enumerate(paths)]))
+    path = (
+        chosen.transform_filter("datum.i == at")
+        .transform_flatten(["path"])
+        .transform_calculate(x1="datum.path[0]", x2="datum.path[1]")
+        .transform_window(k="row_number()")
+    )
+    chart = alt.layer(
+        halves.mark_line(**silent).encode(across, up, **in_order),
+        contour.mark_line(color=colour("wanted"), strokeDash=[7, 4]).encode(across, up, **in_order),
+        path.mark_line(color=colour("input"), point={"color": colour("input"), "size": 30}).encode(
+            across, up, order="k:Q"
+        ),
+        handle(points(x1="start1", x2="start2"), x=across, y=up),
+    ).properties(width=420, height=420)
+    drag = {"start1": "invert('x', x())", "start2": "invert('y', y())"}
+    return LiveFigure(chart, parameters, words, drag=drag)
+
+
+def memory(w, *, u, steps, y0):
+    """The shortest sequence that leads a linear recurrent unit to y0, and the unit's way there.
+
+    The unit computes y_t = u y_{t−1} + w x_t from y_0 = 0. The sequence is its memory kernel,
+    x_t = y₀ k_t / Σ k², with k_t = w u^(T − t).
+
+    Parameters
+    ----------
+    w : float
+        Input weight, not 0.
+    u : float
+        The recurrent weight at first, from −1.1 to 1.1.
+    steps : int
+        T, the length of the sequence, at least 2.
+    y0 : float
+        The wanted last output.
+    """
+    w, y0 = finite_number("w", w), finite_number("y0", y0)
+    if w == 0:
+        raise ValueError("w must not be 0: no input then reaches the unit")
+    steps = whole_number("steps", steps, least=2)
+    parameters = [
+        slider("u", "recurrent weight u", u, -1.1, 1.1, 0.05),
+        *numbers(w=w, T=steps, y0=y0),
+        *formulas(
+            # Σ u^(2j) for j from 0 to T − 1
+            total="abs(u * u - 1) < 1e-9 ? T : (1 - pow(u, 2 * T)) / (1 - u * u)",
+            last="y0 / (w * total)",
+            tenth="pow(u, 10)",
+        ),
+    ]
+    words = [
+        "'With u = ' + format(u, '.2f') + ', the shortest sequence ends with '"
+        " + format(last, '.2f') + '.'",
+        "'An input ten steps earlier counts ' + format(tenth, '.2~r') + ' times as much as the last"
+        " one.'",
+    ]
+    across = alt.X(**axis("t", "time step t", [0.5, steps + 0.5]))
+    sequence = alt.Chart(alt.sequence(1, steps + 1, as_="t")).transform_calculate(
+        x="last * pow(u, T - datum.t)",
+        y="y0 / total * pow(u, T - datum.t)"
+        " * (abs(u * u - 1) < 1e-9 ? datum.t : (1 - pow(u, 2 * datum.t)) / (1 - u * u))",
+    )
+    largest = 1.15 * abs(y0) * max(1.0, 1 / abs(w))
+    x_up = alt.Y(**axis("x", "input x", [-largest, largest]))
+    y_up = alt.Y(**axis("y", "output y", [-1.15 * abs(y0), 1.15 * abs(y0)]))
+    dots = {"filled": True, "size": 50, "opacity": 1}
+    inputs = alt.layer(
+        sequence.mark_rule(color=colour("input"), strokeWidth=3).encode(
+            across, x_up, y2=alt.datum(0)
+        ),
+        sequence.mark_point(color=colour("input"), **dots).encode(across, x_up),
+    ).properties(width=WIDTH, height=190)
+    goal = points(y="y0", left="0.5", right="T + 0.5")
+    outputs = alt.layer(
+        goal.mark_rule(color=colour("wanted"), strokeDash=[7, 4], strokeWidth=2).encode(y="y:Q"),
+        sequence.mark_line(
+            color=colour("model"), point={"color": colour("model"), "size": 30}
+        ).encode(across, y_up),
+    ).properties(width=WIDTH, height=140)
+    return LiveFigure(alt.vconcat(inputs, outputs, spacing=14), parameters, words)
+
+
+def lstm_step(weights, *, value, flag, c, h):
+    """One step of a one-unit LSTM with two inputs: its gates, and what they do to the cell.
+
+    Parameters
+    ----------
+    weights : list of ndarray
+        Kernel of shape (2, 4), recurrent kernel of shape (1, 4) and bias of shape (4,), as
+        `layer.get_weights()` returns them.
+    value, flag : float
+        The inputs at first, from −1 to 1 and from 0 to 1.
+    c, h : float
+        Cell, from −3 to 3, and output, from −1 to 1, before the step.
+    """
+    arrays = [finite_array("weights", array) for array in weights]
+    if [array.shape for array in arrays] != [(2, 4), (1, 4), (4,)]:
+        raise ValueError(
+            "weights must be those of one LSTM unit with two inputs, of the shapes (2, 4), (1, 4) "
+            f"and (4,), not {[array.shape for array in arrays]}"
+        )
+    columns = np.vstack(arrays).T.tolist()  # for each gate: value, flag, h, bias
+    weighted_sum = "{0}[0] * value + {0}[1] * flag + {0}[2] * h + {0}[3]"
+    z = {gate: weighted_sum.format(f"w_{gate}") for gate in GATES}
+    gate_formulas = {gate: f"1 / (1 + exp(-({z[gate]})))" for gate in "ifo"}
+    parameters = [
+        slider("value", "value", value, -1, 1, 0.05),
+        slider("flag", "reset flag", flag, 0, 1, 0.05),
+        slider("c", "last cell c", c, -3, 3, 0.1),
+        slider("h", "last output h", h, -1, 1, 0.05),
+        *numbers(**{f"w_{gate}": column for gate, column in zip(GATES, columns)}),
+        *formulas(
+            **gate_formulas,
+            g=f"2 / (1 + exp(-2 * ({z['g']}))) - 1",  # tanh, which Vega lacks
+            next_c="f * c + i * g",
+            next_h="o * (2 / (1 + exp(-2 * next_c)) - 1)",
+        ),
+    ]
+    words = [
+        "'The forget gate keeps ' + format(f, '.1%') + ' of the cell.'",
+        "'The cell goes from ' + format(c, '.1f') + ' to ' + format(next_c, '.2f')"
+        " + ', the output from ' + format(h, '.2f') + ' to ' + format(next_h, '.2f') + '.'",
+    ]
+    labels = ["input gate i", "forget gate f", "candidate g", "output gate o"]
+    gates = alt.Chart(alt.Data(values=rows(name=labels, k=range(4))))
+    gates = gates.transform_calculate(size="[i, f, g, o][datum.k]")
+    names = alt.Y("name:N", sort=labels, title=None, axis=alt.Axis(minExtent=100, maxExtent=100))
+    wide = WIDTH - 60
+    bars = gates.mark_bar(color=colour("model"), height=16).encode(
+        alt.X(**axis("size", "how far open (the candidate: what is written)", [-1, 1])), names
+    )
+    moves = [
+        {"name": "cell c", "k": 0},
+        {"name": "output h", "k": 1},
+    ]
+    state = alt.Chart(alt.Data(values=moves)).transform_calculate(
+        before="datum.k ? h : c", after="datum.k ? next_h : next_c"
+    )
+    name = alt.Y("name:N", title=None, axis=alt.Axis(minExtent=100, maxExtent=100))
+    across = axis("before", "before ○, after ●", [-4, 4])
+    arrows = alt.layer(
+        state.mark_rule(color=colour("input"), strokeWidth=2).encode(
+            alt.X(**across), name, x2="after:Q"
+        ),
+        state.mark_point(color=colour("input"), size=90).encode(alt.X(**across), name),
+        state.mark_point(color=colour("input"), size=110, filled=True, opacity=1).encode(
+            alt.X(**(across | {"shorthand": "after:Q"})), name
+        ),
+    )
+    chart = alt.vconcat(
+        bars.properties(width=wide, height=120),
+        arrows.properties(width=wide, height=70),
+        spacing=14,
+    )
+    return LiveFigure(chart, parameters, words)
+
+
+def _thinned(path, most=7):
+    """Some iterates of a path, its ends included, to three decimals; a list of pairs."""
+    k = np.unique(np.linspace(0, len(path) - 1, most).round().astype(int))
+    return np.round(path[k].astype(float), 3).tolist()
+
+
+def _silent_halves(kernel, bias):
+    """For each unit, the corners of the part of the square in which it is off."""
+    corners = np.array([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]])
+    found = []
+    for part, (w, b) in enumerate(zip(kernel.T, bias)):
+        polygon = []
+        for here, there in zip(corners, np.roll(corners, -1, axis=0)):
+            z_here, z_there = here @ w + b, there @ w + b
+            if z_here <= 0:
+                polygon.append(here)
+            if (z_here <= 0) != (z_there <= 0):
+                polygon.append(here + (there - here) * z_here / (z_here - z_there))
+        if polygon:
+            found += _outline([*polygon, polygon[0]], part)
+    return found
+
+
+def _contour(network, y0):
+    """The lines in the square on which the network says y0."""
+    axis_values = np.linspace(-1, 1, 61)
+    grid = np.stack(np.meshgrid(axis_values, axis_values), axis=-1).reshape(-1, 2)
+    heights = network(grid.astype("float32")).numpy().reshape(61, 61)
+    lines = contour_generator(axis_values, axis_values, heights).lines(y0)
+    return [row for part, line in enumerate(lines) for row in _outline(line, part)]
+
+
+def _outline(corners, part):
+    x1, x2 = np.transpose(corners)
+    n = len(corners)
+    return rows(part=[part] * n, k=range(n), x1=rounded(x1, 3), x2=rounded(x2, 3))
