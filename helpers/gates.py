@@ -165,8 +165,8 @@ def gate(model, layer, gate, *, unit, step):
 def nearest_input(layer, gate, z, *, unit, start, h=0.0):
     """The input nearest to `start` that gives one gate the pre-activation z, in one step.
 
-    With k, u and b the gate's columns of kernel, recurrent kernel and bias: start + (z − start·k −
-    h·u − b) k/‖k‖². For one feature that is (z − h·u − b)/k, wherever the start.
+    With w, u and b the gate's columns of kernel, recurrent kernel and bias: start + (z − start·w −
+    h·u − b) w/‖w‖². For one feature that is (z − h·u − b)/w, wherever the start.
 
     Parameters
     ----------
@@ -189,11 +189,11 @@ def nearest_input(layer, gate, z, *, unit, start, h=0.0):
     TypeError, ValueError
         If an argument is of the wrong kind or shape, or the gate ignores the input.
     """
-    k, u, b = _columns_of(layer, gate, unit)
-    start, h = _state("start", start, k.shape), _state("h", h, u.shape)
-    if not k.any():
+    w, u, b = _columns_of(layer, gate, unit)
+    start, h = _state("start", start, w.shape), _state("h", h, u.shape)
+    if not w.any():
         raise ValueError(f"gate {gate!r} of unit {unit} ignores the input: all its weights are 0")
-    return start + (finite_number("z", z) - start @ k - h @ u - b) * k / (k @ k)
+    return start + (finite_number("z", z) - start @ w - h @ u - b) * w / (w @ w)
 
 
 def gate_range(layer, gate, low, high, *, unit, h=(-1.0, 1.0)):
@@ -224,15 +224,15 @@ def gate_range(layer, gate, low, high, *, unit, h=(-1.0, 1.0)):
     TypeError, ValueError
         If an argument is of the wrong kind, shape or order.
     """
-    k, u, b = _columns_of(layer, gate, unit)
+    w, u, b = _columns_of(layer, gate, unit)
     ends = []
-    for name, weights, (least, most) in (("low", k, (low, high)), ("h", u, h)):
+    for name, weights, (least, most) in (("low", w, (low, high)), ("h", u, h)):
         least, most = _state(name, least, weights.shape), _state(name, most, weights.shape)
         if (least > most).any():
             raise ValueError(f"{name} must not be above the other end: {least} and {most}")
         ends.append((least, most, weights))
-    smallest = b + sum(np.minimum(w * least, w * most).sum() for least, most, w in ends)
-    largest = b + sum(np.maximum(w * least, w * most).sum() for least, most, w in ends)
+    smallest = b + sum(np.minimum(v * least, v * most).sum() for least, most, v in ends)
+    largest = b + sum(np.maximum(v * least, v * most).sum() for least, most, v in ends)
     activation = np.tanh if gate == "g" else special.expit
     return float(activation(smallest)), float(activation(largest))
 

@@ -43,10 +43,11 @@ class L2:
 
 @dataclass(frozen=True)
 class TotalVariation:
-    """The penalty weight · Σ |d| over the differences d of neighbours, which prefers flat areas.
+    """The penalty weight · Σ √(d² + s²) − s over neighbours, which prefers flat areas.
 
     Neighbours are next to each other along the first axis of an input, or along its first two:
-    steps of a sequence, pixels of an image. |d| is rounded off to √(d² + s²) − s.
+    steps of a sequence, pixels of an image. d is their difference; the root is its absolute value,
+    rounded off near 0.
 
     Parameters
     ----------
