@@ -177,7 +177,7 @@ def lstm_step(weights, *, value, flag, c, h):
     value, flag : float
         The inputs at first, from −1 to 1 and from 0 to 1.
     c, h : float
-        Cell, from −3 to 3, and output, from −1 to 1, before the step.
+        Cell and output before the step, from −1 to 1.
     """
     arrays = [finite_array("weights", array) for array in weights]
     if [array.shape for array in arrays] != [(2, 4), (1, 4), (4,)]:
@@ -192,7 +192,7 @@ def lstm_step(weights, *, value, flag, c, h):
     parameters = [
         slider("value", "value", value, -1, 1, 0.05),
         slider("flag", "reset flag", flag, 0, 1, 0.05),
-        slider("c", "last cell c", c, -3, 3, 0.1),
+        slider("c", "last cell c", c, -1, 1, 0.05),
         slider("h", "last output h", h, -1, 1, 0.05),
         *numbers(**{f"w_{gate}": column for gate, column in zip(GATES, columns)}),
         *formulas(
@@ -204,7 +204,7 @@ def lstm_step(weights, *, value, flag, c, h):
     ]
     words = [
         "'The forget gate keeps ' + format(f, '.1%') + ' of the cell.'",
-        "'The cell goes from ' + format(c, '.1f') + ' to ' + format(next_c, '.2f')"
+        "'The cell goes from ' + format(c, '.2f') + ' to ' + format(next_c, '.2f')"
         " + ', the output from ' + format(h, '.2f') + ' to ' + format(next_h, '.2f') + '.'",
     ]
     labels = ["input gate i", "forget gate f", "candidate g", "output gate o"]
@@ -223,7 +223,7 @@ def lstm_step(weights, *, value, flag, c, h):
         before="datum.k ? h : c", after="datum.k ? next_h : next_c"
     )
     name = alt.Y("name:N", title=None, axis=alt.Axis(minExtent=100, maxExtent=100))
-    across = axis("before", "before ○, after ●", [-4, 4])
+    across = axis("before", "before ○, after ●", [-1.5, 1.5])
     arrows = alt.layer(
         state.mark_rule(color=colour("input"), strokeWidth=2).encode(
             alt.X(**across), name, x2="after:Q"

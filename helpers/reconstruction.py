@@ -47,7 +47,7 @@ MESSAGE = np.array(
         "still running",
         "the output is within atol + rtol * |target| of the target",
         "max_iter came first: raise it or the learning rate, or start closer",
-        "the gradient is exactly zero: start elsewhere, or ask for the logit or pre-activation",
+        "the gradient is exactly zero: start elsewhere or ask for a pre-activation",
         "the steps are lost in rounding: raise atol or rtol, or use float64",
         "the bounds hold the input back: widen them, or start elsewhere",
         "the penalty and the error of the output balance: lower the penalty's weight",
