@@ -13,19 +13,35 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from helpers import closed_forms, explorations
+from helpers import closed_forms, explorations, network_explorations
 from helpers.backend import keras
 from helpers.closed_forms import logit, sigmoid
 from helpers.data import noisy_line
 from helpers.reconstruction import reconstruct
+from helpers.training import fit
 
 FIGURES = {
     "fig-title": "book/index.html",
     "fig-descent": "book/03_reconstruction.html",
     "fig-dose": "book/04_sigmoid.html",
     "fig-saturation": "book/04_sigmoid.html",
+    "fig-starts": "book/06_hidden_units.html",
+    "fig-kernel": "book/08_rnn.html",
+    "fig-gates": "book/09_lstm.html",
 }
 SPECIFICATION = r'<script type="application/json" data-live="([\w-]+)">(.*?)</script>'
+
+
+def bowl(seed):
+    """The network of chapter 6."""
+    points = np.random.default_rng(0).uniform(-1, 1, (400, 2))
+    heights = np.sum(points**2, axis=1, keepdims=True)
+    keras.utils.set_random_seed(seed)
+    hidden = keras.layers.Dense(6, activation="relu", name="hidden")
+    network = keras.Sequential([keras.Input((2,)), hidden, keras.layers.Dense(1)])
+    fit(network, points, heights, steps=1000, learning_rate=0.02)
+    return network
+
 
 for_each_figure = pytest.mark.parametrize("name", FIGURES)
 
@@ -69,6 +85,21 @@ def test_specifications_are_small(pages):
                 {"a": np.abs}, [1.0], y0=0.1, atol=2.0, start=1, cost="b"
             ),
             ["cost", "'b'"],
+        ),
+        (lambda: network_explorations.memory(0.0, u=0.8, steps=30, y0=1), ["w", "0"]),
+        (lambda: network_explorations.memory(0.5, u=1.5, steps=30, y0=1), ["u", "1.5", "1.1"]),
+        (lambda: network_explorations.memory(0.5, u=0.8, steps=1, y0=1), ["steps", "1", "2"]),
+        (
+            lambda: network_explorations.lstm_step(
+                [np.ones((1, 4)), np.ones((1, 4)), np.ones(4)], value=0, flag=0, c=0, h=0
+            ),
+            ["weights", "(2, 4)", "(1, 4)"],
+        ),
+        (
+            lambda: network_explorations.starts(
+                bowl(0), layer="hidden", y0=0.6, start=(0, 2), learning_rate=0.05
+            ),
+            ["start2", "2", "1"],
         ),
     ],
 )
@@ -261,6 +292,122 @@ def test_the_saturation_agrees_with_a_plain_loop(show, cost, start):
     np.testing.assert_allclose(float(told_in_z.replace(",", "")), pull[0], rtol=0.06)
 
 
+@pytest.fixture(scope="module")
+def network():
+    return bowl(5)
+
+
+@pytest.mark.parametrize("start", [(-0.9, 0.7), (0.5, -0.5), (0.0, 0.0), (1.0, 1.0), (-0.1, 0.8)])
+def test_the_paths_agree_with_reconstruct(show, network, start):
+    figure = show("fig-starts")
+    figure.set(start1=start[0], start2=start[1])
+    run = reconstruct(
+        network, 0.6, start=np.array(start), learning_rate=0.05, max_iter=1000, atol=1e-3,
+        rtol=0, trace=True,
+    )  # fmt: skip
+    k, x1, x2 = figure.data("k", "x1", "x2", "path")[:3]
+    path, shown = run.trace[:, 0], np.column_stack([x1, x2])
+    np.testing.assert_allclose(shown[[0, -1]], path[[0, -1]], atol=2e-3)
+    nearest = np.abs(path[:, np.newaxis] - shown).max(axis=2).min(axis=0)
+    assert nearest.max() < 2e-3
+    assert len(k) == min(7, len(path))
+
+    kernel, bias = network.get_layer("hidden").get_weights()
+    off = int(np.sum(np.array(start) @ kernel + bias <= 0))
+    told = figure.words.replace("−", "-")
+    assert told.startswith(f"From ({start[0]:.1f}, {start[1]:.1f}), the input ")
+    assert f"{off} of the 6 units" in told
+    steps = int(re.search(r"after (\d+) step", told)[1])
+    assert abs(steps - run.n_iter[0]) <= 1
+    if run.converged[0]:
+        x1, x2 = map(float, re.search(r"reaches \((.+), (.+)\)", told).groups())
+        np.testing.assert_allclose([x1, x2], run.x[0], atol=0.006)
+    else:
+        assert "does not arrive" in told
+        assert off == 6
+
+
+def test_the_contour_and_the_silent_halves_are_where_the_network_has_them(network):
+    figure = network_explorations.starts(
+        network, layer="hidden", y0=0.6, start=(0.1, 0.2), learning_rate=0.05
+    )
+    halves, contour = (
+        [(row["part"], row["x1"], row["x2"]) for row in layer["data"]["values"]]
+        for layer in figure.spec["layer"][:2]
+    )
+    kernel, bias = network.get_layer("hidden").get_weights()
+    for part, *corner in halves:
+        z = np.array(corner) @ kernel[:, part] + bias[part]
+        assert z < 5e-3  # off, or on the edge
+        assert np.max(np.abs(corner)) > 0.999 - 1e-6
+    points = np.array(contour)[:, 1:]
+    np.testing.assert_allclose(network(points.astype("float32")), 0.6, atol=0.02)
+
+
+@pytest.mark.parametrize("u", [-0.8, 0.0, 0.5, 0.8, 1.0, 1.1])
+def test_the_kernel_agrees_with_the_closed_form_and_the_unit(show, u):
+    figure = show("fig-kernel")
+    figure.set(u=u)
+    w, T = figure.signal("w"), figure.signal("T")
+    np.testing.assert_allclose(w, 0.5, atol=0.01)
+    t, x, y = figure.data("t", "x", "y")
+    kernel = w * u ** np.arange(T - 1.0, -1.0, -1.0)
+    np.testing.assert_allclose(x, kernel / (kernel @ kernel), rtol=1e-6, atol=1e-12)
+    state, path = 0.0, []
+    for inflow in x:
+        state = u * state + w * inflow
+        path.append(state)
+    np.testing.assert_allclose(y, path, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(y[-1], 1, rtol=1e-6)
+    np.testing.assert_array_equal(t, range(1, 31))
+    told = figure.words.replace("−", "-")
+    assert told.startswith(f"With u = {u:.2f}, the shortest sequence ends with {x[-1]:.2f}.")
+    tenth = float(re.search(r"counts (\S+) times", told)[1])
+    np.testing.assert_allclose(tenth, u**10, rtol=0.06, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"value": 0.5, "flag": 0, "c": -0.5, "h": -0.4},
+        {"value": -1, "flag": 1, "c": 0.75, "h": 0.6},
+        {"value": 0.25, "flag": 0.5, "c": -1, "h": 1},
+    ],
+)
+def test_the_gates_agree_with_the_layer(show, state):
+    figure = show("fig-gates")
+    figure.set(**state)
+    columns = np.array([figure.signal(f"w_{gate}") for gate in "ifgo"]).T
+    layer = keras.layers.LSTM(1, return_state=True)
+    layer.build((None, 1, 2))
+    layer.set_weights([columns[:2], columns[2:3], columns[3]])
+    x = np.array([[[state["value"], state["flag"]]]], dtype="float32")
+    before = [np.full((1, 1), state[name], dtype="float32") for name in "hc"]
+    h, _, c = (tensor.numpy().item() for tensor in layer(x, initial_state=before))
+    np.testing.assert_allclose(figure.signal("next_h"), h, rtol=1e-5)
+    np.testing.assert_allclose(figure.signal("next_c"), c, rtol=1e-5)
+    (size,) = figure.data("size")
+    np.testing.assert_allclose(size, [figure.signal(gate) for gate in "ifgo"])
+    assert (figure.signal("f") < 0.02) == (state["flag"] == 1)
+    assert figure.words.replace("−", "-") == (
+        f"The forget gate keeps {100 * size[1]:.1f}% of the cell. The cell goes from "
+        f"{state['c']:.2f} to {c:.2f}, the output from {state['h']:.2f} to {h:.2f}."
+    )
+
+
+def test_the_gates_take_their_weights_in_the_order_of_keras():
+    keras.utils.set_random_seed(2)
+    layer = keras.layers.LSTM(1, bias_initializer="random_normal")
+    layer.build((None, 1, 2))
+    state = {"value": 0.5, "flag": 0.0, "c": -0.5, "h": -0.4}
+    figure = network_explorations.lstm_step(layer.get_weights(), **state)
+    given = {p["name"]: p["value"] for p in figure.spec["params"] if "value" in p}
+    kernel, recurrent_kernel, bias = layer.get_weights()
+    for column, gate in enumerate("ifgo"):
+        expected = [*kernel[:, column], recurrent_kernel[0, column], bias[column]]
+        np.testing.assert_allclose(given[f"w_{gate}"], expected)
+
+
 def test_the_text_sets_the_figure_and_the_address(show):
     figure = show("fig-descent")
     figure.page.get_by_role("button", name="6.5", exact=True).click()
@@ -335,6 +482,22 @@ def test_the_dot_can_be_dragged(show, name):
     assert figure.box.locator(".handle_marks path").bounding_box()["y"] == after["y"]
 
 
+def test_the_start_can_be_dragged_across_the_plane(show):
+    figure = show("fig-starts")
+    before = figure.signal("start1"), figure.signal("start2")
+    dot = figure.box.locator(".handle_marks path").bounding_box()
+    x, y = dot["x"] + dot["width"] / 2, dot["y"] + dot["height"] / 2
+    mouse = figure.page.mouse
+    mouse.move(x, y)
+    mouse.down()
+    mouse.move(x + 20, y + 20)
+    mouse.move(x + 42, y + 63)  # a fifth and three tenths of the plane, at 210 pixels a unit
+    mouse.up()
+    after = figure.signal("start1"), figure.signal("start2")
+    np.testing.assert_allclose(np.subtract(after, before), [0.2, -0.3], atol=0.11)
+    assert f"From (−{-after[0]:.1f}, {after[1]:.1f})" in figure.words
+
+
 def test_the_dot_can_be_dragged_by_touch(browser, pages, visit):
     context = browser.new_context(
         offline=True, has_touch=True, viewport={"width": 390, "height": 900}
@@ -398,6 +561,19 @@ def test_without_scripts_and_on_paper_there_is_a_still_picture(browser, pages, s
     figure.page.emulate_media(media="print")
     assert figure.box.locator("img.drawn-light").is_visible()
     assert not figure.box.locator(".live").is_visible()
+
+
+def test_figures_on_a_dark_page_have_no_light_frame(browser, pages):
+    context = browser.new_context(offline=True, color_scheme="dark")
+    page = context.new_page()
+    page.goto(pages["book/01_dataset.html"].as_uri())
+    drawing = page.locator("img.drawn-dark").first
+    assert drawing.is_visible()
+    look = (
+        "drawing => { const s = getComputedStyle(drawing); return [s.padding, s.backgroundColor]; }"
+    )
+    assert drawing.evaluate(look) == ["0px", "rgba(0, 0, 0, 0)"]
+    context.close()
 
 
 def test_the_still_names_the_setting():
