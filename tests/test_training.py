@@ -8,8 +8,8 @@ from scipy import optimize, special
 
 from helpers.backend import keras
 from helpers.closed_forms import least_squares
-from helpers.data import bliss_beetles, noisy_line
-from helpers.training import neuron, set_weight_and_bias, train, weight_and_bias
+from helpers.data import bliss_beetles, nist_norris, noisy_line
+from helpers.training import fit, neuron, set_weight_and_bias, train, weight_and_bias
 
 
 @settings(max_examples=8, deadline=None)
@@ -23,7 +23,9 @@ def test_a_linear_neuron_reaches_least_squares(slope, low, scale, seed):
     # In units of the data: how far apart the two lines are anywhere on it.
     W, b = weight_and_bias(model)
     W_best, b_best = least_squares(x, y)
-    np.testing.assert_allclose(W * x + b, W_best * x + b_best, atol=1e-4 * scale)
+    rounding = 4 * np.spacing(np.float32(abs(W_best * x).max() + abs(b_best)))  # of W and b
+    allowed = 1e-4 * scale + rounding
+    np.testing.assert_allclose(W * x + b, W_best * x + b_best, atol=allowed)
     np.testing.assert_allclose(W, W_best, rtol=1e-3)
 
 
@@ -82,6 +84,48 @@ def test_counts_stand_for_repeated_rows():
     np.testing.assert_allclose(weight_and_bias(weighted), weight_and_bias(repeated), rtol=1e-4)
 
 
+def test_a_neuron_in_float64_reaches_the_certified_line_of_the_ozone_monitor():
+    reference, instrument = nist_norris()
+    model = neuron(dtype="float64")
+    train(model, reference, instrument)
+    W, b = weight_and_bias(model)
+    np.testing.assert_allclose([b, W], [-0.262323073774029, 1.00211681802045], rtol=1e-11)
+    residual = instrument - model(reference[:, np.newaxis]).numpy()[:, 0]
+    np.testing.assert_allclose(np.sqrt(np.sum(residual**2) / 34), 0.884796396144373, rtol=1e-11)
+
+
+@pytest.mark.parametrize(
+    ("loss", "activation"),
+    [
+        ("mean_squared_error", "linear"),
+        ("binary_crossentropy", "sigmoid"),
+        ("categorical_crossentropy", "softmax"),
+    ],
+)
+def test_fit_learns_what_a_network_of_the_same_form_does(loss, activation):
+    keras.utils.set_random_seed(1)
+    layers = [keras.layers.Dense(8, activation="tanh"), keras.layers.Dense(2, activation)]
+    teacher = keras.Sequential([keras.Input((3,)), *layers])
+    x = np.random.default_rng(0).normal(size=(200, 3))
+    y = teacher(x).numpy()
+    learner = keras.models.clone_model(teacher)
+    losses = fit(learner, x, y, steps=1000, loss=loss)
+    assert losses.shape == (100,)
+    np.testing.assert_allclose(learner(x), y, atol=0.1)
+    assert losses[-1] < losses[0]
+
+
+def test_fit_minimises_the_mean_of_the_squared_errors():
+    x = np.linspace(-1, 1, 20)[:, np.newaxis]
+    model = neuron()
+    losses = fit(model, x, 2 * x + 1, steps=10)
+    np.testing.assert_allclose(fit(model, x, 2 * x + 1, steps=1000)[-1], 0, atol=1e-6)
+    np.testing.assert_allclose(weight_and_bias(model), [2, 1], atol=1e-3)
+    # The first ten steps of Adam move each weight by its rate, 0.01, at a time.
+    first = np.mean([np.mean(((2 - 0.01 * k) * x + 1 - 0.01 * k) ** 2) for k in range(10)])
+    np.testing.assert_allclose(losses[0], first, rtol=1e-2)
+
+
 def test_weights_are_set_and_read():
     model = neuron("sigmoid", W=2.5, b=-1.5)
     assert weight_and_bias(model) == (2.5, -1.5)
@@ -91,6 +135,7 @@ def test_weights_are_set_and_read():
 
 
 X, Y = noisy_line(seed=1)
+COLUMN = X[:, np.newaxis]
 TWO_UNITS = keras.Sequential([keras.Input((1,)), keras.layers.Dense(2)])
 TANH = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, activation="tanh")])
 
@@ -118,6 +163,18 @@ TANH = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, activation="ta
         (lambda: train(neuron(), X, Y, steps=10.0), TypeError, ["steps", "10.0", "whole"]),
         (lambda: train(neuron(), X, Y, learning_rate=0), ValueError, ["learning_rate", "0"]),
         (lambda: train(neuron(), X, Y, learning_rate=9), ValueError, ["learning_rate", "diverged"]),
+        (lambda: neuron(dtype="int8"), ValueError, ["dtype", "int8", "'float64'"]),
+        (lambda: fit("net", X, Y, steps=10), TypeError, ["model", "net"]),
+        (lambda: fit(neuron(), X, Y[1:], steps=10), ValueError, ["x and y", "100 and 99"]),
+        (lambda: fit(neuron(), X * np.nan, Y, steps=10), ValueError, ["x", "nan"]),
+        (lambda: fit(neuron(), X, Y, steps=7), ValueError, ["steps", "7", "10"]),
+        (lambda: fit(neuron(), X, Y, steps=10, loss="mse"), ValueError, ["loss", "'mse'"]),
+        (lambda: fit(neuron(), X, Y, steps=10, learning_rate=-1), ValueError, ["learning_rate"]),
+        (
+            lambda: fit(neuron(), COLUMN, COLUMN * 1e19, steps=50, learning_rate=1e19),
+            ValueError,
+            ["learning_rate", "diverged"],
+        ),
     ],
 )
 def test_bad_arguments_are_named(call, error, words):
