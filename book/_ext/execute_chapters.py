@@ -36,20 +36,22 @@ def setup(app):
 
 
 def name_cache_for_its_inputs(app, config):
+    root = Path(app.srcdir)
     usual = Path(app.outdir).parent / ".jupyter_cache"
     cache = Path(config.nb_execution_cache_path or usual)
-    config.nb_execution_cache_path = str(cache / digest(Path(app.srcdir)))
+    inputs = digest(root, root / "helpers", root / "requirements.txt")
+    config.nb_execution_cache_path = str(cache / inputs)
 
 
-def digest(root):
-    """SHA-256 of the names and contents of what all results depend on."""
-    files = [path for path in (root / "helpers").rglob("*") if path.is_file()]
+def digest(root, *paths):
+    """SHA-256 of files and folders: their names within root, and contents."""
+    files = [file for path in paths for file in (path, *path.rglob("*"))]
     state = hashlib.sha256()
-    for path in sorted([*files, root / "requirements.txt"]):
-        if "__pycache__" not in path.parts:
-            name = path.relative_to(root).as_posix()
-            state.update(f"{name}\0{path.stat().st_size}\0".encode())
-            state.update(path.read_bytes())
+    for file in sorted(filter(Path.is_file, files)):
+        if "__pycache__" not in file.parts:
+            name = file.relative_to(root).as_posix()
+            state.update(f"{name}\0{file.stat().st_size}\0".encode())
+            state.update(file.read_bytes())
     return state.hexdigest()[:16]
 
 

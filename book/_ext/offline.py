@@ -10,8 +10,15 @@ import re
 import shutil
 from pathlib import Path
 
-# All that the combined component tex-chtml.js loads by itself.
-MATHJAX = ("tex-chtml.js", "output/chtml/fonts/woff-v2")
+# The parts of MathJax that set our formulas. Its one script for everything,
+# tex-chtml.js, is larger by a menu that we do not show.
+MATHJAX = ("input/tex", "output/chtml", "a11y/assistive-mml")
+MATHJAX_FILES = (
+    "startup.js",
+    "core.js",
+    *(f"{part}.js" for part in MATHJAX),
+    "output/chtml/fonts",
+)
 
 NOT_LOADED = (
     "sphinx-thebe*",
@@ -29,10 +36,16 @@ ICON = re.compile(
 
 
 def setup(app):
+    app.connect("config-inited", load_parts_of_mathjax)
     app.connect("builder-inited", make_folder)
     app.connect("html-page-context", leave_out_thebe, priority=900)
     app.connect("build-finished", prune, priority=900)
     return {"parallel_read_safe": True}
+
+
+def load_parts_of_mathjax(app, config):
+    config.mathjax_path = "mathjax/startup.js"
+    config.mathjax3_config["loader"] = {"load": list(MATHJAX)}
 
 
 def make_folder(app):
@@ -56,7 +69,7 @@ def prune(app, exception):
     mathjax = static / "mathjax"
     if exception or not mathjax.is_dir():
         return
-    loaded = [mathjax / name for name in MATHJAX]
+    loaded = [mathjax / name for name in MATHJAX_FILES]
     for path in mathjax.rglob("*"):
         needed = any(keep in (path, *path.parents) for keep in loaded)
         if path.is_file() and not needed:

@@ -23,7 +23,7 @@ FURNITURE = (
     "script, summary, button.copybtn, .headerlink, .live, .drawn-dark, "
     "[role=tooltip]"
 )
-STYLES = ("pygments.css", "print.css")
+STYLES = ("pygments.css", "fonts.css", "print.css")
 
 
 def launch(playwright):
@@ -138,7 +138,7 @@ COVER = f"""<!DOCTYPE html>
 <title>Running a Network Backwards</title>
 {"".join(f'<link rel="stylesheet" href="../_static/{s}">' for s in STYLES)}
 <script></script>
-<script defer src="../_static/mathjax/tex-chtml.js"></script>
+<script defer src="../_static/mathjax/startup.js"></script>
 </head><body class="whole-book">
 <header><h1>Running a Network Backwards</h1></header>
 <nav id="contents"><h1>Contents</h1><ol></ol></nav>
