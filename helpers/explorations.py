@@ -241,7 +241,7 @@ def saturation(derivatives, rates, *, y0, atol, start, cost):
 def dose(x, share, W, b, y0):
     """A sigmoid neuron on the shares killed at each dose, and the way back from a wanted share.
 
-    Below, the stretch of the inverse, dx/dy = 1/(W y (1 − y)), for one per cent.
+    Below, the slope of the inverse, dx/dy = 1/(W y (1 − y)), per percentage point.
 
     Parameters
     ----------
@@ -262,8 +262,8 @@ def dose(x, share, W, b, y0):
     words = [
         "'To kill ' + format(y0, '.0%') + ' of them, take ' + format(x0, '.4f') + ', which is '"
         " + format(pow(10, x0), '.1f') + ' mg/l.'",
-        "'There, one percentage point more takes ' + format(stretch, '.4f') + ' more: '"
-        " + format(stretch * W / 0.04, '.1f') + ' times as much as at one half.'",
+        "'There, it rises by ' + format(stretch, '.4f') + ' per percentage point, '"
+        " + format(stretch * W / 0.04, '.1f') + ' times as fast as at one half.'",
     ]
     left, right = 1.62, 1.92
     across = alt.X(**axis("x", "log₁₀ of the dose in mg/l", [left, right]))
@@ -281,7 +281,7 @@ def dose(x, share, W, b, y0):
     ).properties(width=WIDTH, height=240)
 
     across = alt.X(**axis("y", "wanted share y₀", [0, 1]))
-    up = alt.Y("stretch:Q", title="for one more", scale=alt.Scale(domain=[0, 0.032]))
+    up = alt.Y("stretch:Q", title="per point", scale=alt.Scale(domain=[0, 0.032]))
     shares = alt.Chart(alt.sequence(0.01, 0.995, 0.005, as_="y"))
     cost = shares.transform_calculate(stretch="0.01 / (W * datum.y * (1 - datum.y))")
     stretches = alt.layer(

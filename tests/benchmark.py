@@ -63,7 +63,7 @@ def training():
 
 def reconstruction():
     """The eager loop of chapter 3 against the compiled one: 200 iterations, and until 1e-3."""
-    model = neuron("linear", W=0.402050, b=-25.4402)
+    model = neuron("linear", W=0.40205, b=-25.4402)
 
     def eager(targets, steps):
         x = tf.Variable(tf.ones((len(targets), 1)))

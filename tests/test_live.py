@@ -205,7 +205,7 @@ def test_the_descent_agrees_with_reconstruct(show, eta, y0, start):
     figure = show("fig-descent")
     figure.set(eta=eta, y0=y0, start=start)
     W, b = figure.signal("W"), figure.signal("b")
-    np.testing.assert_allclose([W, b], [0.402050, -25.4402], rtol=1e-6)
+    np.testing.assert_allclose([W, b], [0.4020499, -25.4401913], rtol=1e-7)
 
     model = keras.Sequential(
         [keras.Input((1,), dtype="float64"), keras.layers.Dense(1, dtype="float64")]
@@ -250,9 +250,9 @@ def test_the_dose_agrees_with_the_closed_form(show, y0):
     np.testing.assert_allclose(got, [x0, y0, 0.01 * slope], rtol=1e-6)
     ratio = slope * W / 4
     assert figure.words == (
-        f"To kill {100 * y0:.0f}% of them, take {x0:.4f}, which is {10**x0:.1f} mg/l. There, one "
-        f"percentage point more takes {0.01 * slope:.4f} more: {ratio:.1f} times as much "
-        "as at one half."
+        f"To kill {100 * y0:.0f}% of them, take {x0:.4f}, which is {10**x0:.1f} mg/l. There, it "
+        f"rises by {0.01 * slope:.4f} per percentage point, {ratio:.1f} times as fast as at one "
+        "half."
     )
 
 
