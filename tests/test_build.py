@@ -100,6 +100,23 @@ def test_what_is_executed_again_and_what_is_not(book):
     assert executed(book.build()) == set()
 
 
+def test_a_changed_style_or_template_reaches_the_pages_without_execution(book):
+    book.write(one=["# One", "print(6 * 7)"])
+    first = book.build()
+    assert executed(first) == {"one"}, first.stdout
+
+    source = book.folder / "book" / "_static" / "book.css"
+    source.write_text("body { color: teal }\n")
+    template = book.folder / "book" / "_templates" / "book-logo.html"
+    template.write_text("<p>another logo</p>\n")
+    again = book.build()
+    assert executed(again) == set()
+    built = book.folder / "_build" / "html" / "_static" / "book.css"
+    assert built.read_text() == source.read_text()
+    assert "another logo" in book.page("one").read_text()
+    assert "no targets are out of date" in book.build().stdout
+
+
 def test_a_failing_cell_stops_the_build_and_is_named(book):
     book.write(good=["# Good", "print('fine')"], bad=["# Bad", "x = 1", "x / 0"])
     build = book.build()
