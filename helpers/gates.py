@@ -1,6 +1,6 @@
 """The gates of a Keras LSTM: what they do over a sequence, and which input opens or shuts one.
 
-At each step an LSTM layer computes, from the input x and its own last output h,
+At each step an LSTM layer computes, from the input x and its own previous output h,
 
     i = σ(x Kᵢ + h Uᵢ + bᵢ)    input gate: how much of the candidate is written,
     f = σ(x K_f + h U_f + b_f)   forget gate: how much of the cell is kept,
@@ -178,7 +178,7 @@ def nearest_input(layer, gate, z, *, unit, start, h=0.0):
         Which unit, counted from 0.
     start : array_like of shape (features,), or a number
     h : array_like of shape (units,), or a number
-        The layer's last output.
+        The layer's previous output.
 
     Returns
     -------
@@ -211,7 +211,7 @@ def gate_range(layer, gate, low, high, *, unit, h=(-1.0, 1.0)):
     unit : int
         Which unit, counted from 0.
     h : (low, high)
-        The range of the layer's last output, two numbers or arrays of shape (units,). An output
+        The range of the layer's previous output, two numbers or arrays of shape (units,). An output
         always lies between −1 and 1, the default.
 
     Returns

@@ -192,8 +192,8 @@ def lstm_step(weights, *, value, flag, c, h):
     parameters = [
         slider("value", "value", value, -1, 1, 0.05),
         slider("flag", "reset flag", flag, 0, 1, 0.05),
-        slider("c", "last cell c", c, -1, 1, 0.05),
-        slider("h", "last output h", h, -1, 1, 0.05),
+        slider("c", "previous cell c", c, -1, 1, 0.05),
+        slider("h", "previous output h", h, -1, 1, 0.05),
         *numbers(**{f"w_{gate}": column for gate, column in zip(GATES, columns)}),
         *formulas(
             **gate_formulas,
