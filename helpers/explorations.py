@@ -23,7 +23,7 @@ from helpers.live import (
     rows,
     slider,
 )
-from helpers.validation import paired_samples, positive_number
+from helpers.validation import finite_number, paired_samples, positive_number, whole_number
 
 
 def inverse_of_line(x, y, W, b, y0):
@@ -41,7 +41,7 @@ def inverse_of_line(x, y, W, b, y0):
     y0 : float
         The wanted output at first, from 0 to 360.
     """
-    x, y = paired_samples(x, y)
+    x, y = paired_samples(x, y, at_least=3)
     W, b = _weight_and_bias(W, b)
     n, s = len(x), np.std(y - (W * x + b), ddof=2)
     parameters = [
@@ -107,7 +107,8 @@ def descent(W, b, *, y0, start, learning_rate, rtol=1e-4):
             x0="(y0 - b) / W",
             factor="1 - 2 * eta * W * W",
             limit="1 / (W * W)",
-            miss="abs(W * (start - x0)) / (rtol * abs(y0))",
+            # The loop of `reconstruct` goes on to nine tenths of the tolerance.
+            miss="abs(W * (start - x0)) / (0.9 * rtol * abs(y0))",
             steps="miss <= 1 ? 0 : factor == 0 ? 1 : ceil(-log(miss) / log(abs(factor)))",
             reached="x0 + (start - x0) * pow(factor, steps)",
             arrives="miss <= 1 || abs(factor) < 1",
@@ -177,6 +178,13 @@ def saturation(derivatives, rates, *, y0, atol, start, cost):
     start, cost : int, str
         The setting at first.
     """
+    y0, atol = finite_number("y0", y0), positive_number("atol", atol)
+    if not 0 < y0 < 1:
+        raise ValueError(f"y0 must lie strictly between 0 and 1, not {y0}")
+    rates = [positive_number("rates", rate) for rate in rates]
+    if len(rates) != len(derivatives):
+        raise ValueError(f"rates must be {len(derivatives)}, one for each cost, not {len(rates)}")
+    start = whole_number("start", start, least=0, most=12)
     starts, z = np.arange(13), np.linspace(-6, 12, 109)
     runs, curves, steps, pull = [], [], {}, {}
     for (name, derivative), rate in zip(derivatives.items(), rates):
@@ -325,7 +333,10 @@ def _descend(derivative, rate, starts, y0, atol):
     z = starts.astype(float)
     visited = [z]
     while (going := np.abs(sigmoid(z) - y0) >= atol).any():
-        z = np.where(going, z - rate * derivative(z), z)
+        moved = np.where(going, z - rate * derivative(z), z)
+        if len(visited) > 1_000_000 or np.array_equal(moved, z):
+            raise ValueError(f"rates must let every run come within atol of y0; {rate} does not")
+        z = moved
         visited.append(z)
     visited = np.array(visited).T
     counts = (np.abs(sigmoid(visited) - y0) >= atol).sum(axis=1)

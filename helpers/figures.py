@@ -93,9 +93,9 @@ def points_and_line(ax, x, y, W=None, b=None):
         If the points do not pair up, or only one of W and b is given.
     """
     x, y = paired_samples(x, y)
-    ax.scatter(x, y, s=16, color=COLOURS["data"], alpha=0.75, linewidths=0, label="data")
     if (W is None) != (b is None):
         raise ValueError(f"W and b must be given both or not at all, not W={W!r} and b={b!r}")
+    ax.scatter(x, y, s=16, color=COLOURS["data"], alpha=0.75, linewidths=0, label="data")
     if W is not None:
         W, b = finite_number("W", W), finite_number("b", b)
         ax.axline((0.0, b), slope=W, color=COLOURS["model"], label="trained neuron")

@@ -18,8 +18,8 @@ import numpy as np
 from scipy import special
 
 from helpers.backend import keras
-from helpers.models import check_model, layer_of
-from helpers.validation import choice, finite_array, finite_number, whole_number
+from helpers.models import call_of, check_model, layer_of
+from helpers.validation import choice, finite_array, finite_number, in_shape, whole_number
 
 GATES = ("i", "f", "g", "o")  # in the order of the columns of a Keras kernel
 
@@ -151,7 +151,13 @@ def gate(model, layer, gate, *, unit, step):
     layer = layer_of(model, layer)
     _weights(layer)
     unit = whole_number("unit", unit, least=0, most=layer.units - 1)
-    length = layer.input.shape[1]
+    inputs = call_of(model, layer).input_tensors
+    if len(inputs) != 1:
+        raise ValueError(
+            f"layer must receive a sequence alone, but {layer.name!r} also receives a mask or an "
+            "initial state"
+        )
+    length = inputs[0].shape[1]
     step = whole_number("step", step, least=0, most=None if length is None else length - 1)
     if gate == "f" and step == 0:
         raise ValueError(
@@ -159,7 +165,7 @@ def gate(model, layer, gate, *, unit, step):
             "still zero then, so that it makes no difference"
         )
     column = GATES.index(gate) * layer.units + unit
-    return keras.Model(model.inputs[0], _PreGate(layer, column, step)(layer.input))
+    return keras.Model(model.inputs[0], _PreGate(layer, column, step)(inputs[0]))
 
 
 def nearest_input(layer, gate, z, *, unit, start, h=0.0):
@@ -225,6 +231,8 @@ def gate_range(layer, gate, low, high, *, unit, h=(-1.0, 1.0)):
         If an argument is of the wrong kind, shape or order.
     """
     w, u, b = _columns_of(layer, gate, unit)
+    if not isinstance(h, (tuple, list, np.ndarray)) or len(h) != 2:
+        raise TypeError(f"h must be a pair (low, high), not {h!r}")
     ends = []
     for name, weights, (least, most) in (("low", w, (low, high)), ("h", u, h)):
         least, most = _state(name, least, weights.shape), _state(name, most, weights.shape)
@@ -269,11 +277,5 @@ def _columns_of(layer, gate, unit):
 
 
 def _state(name, value, shape):
-    """An array of the given shape, or an error."""
-    array = finite_array(name, value)
-    try:
-        return np.broadcast_to(array, shape)
-    except ValueError:
-        raise ValueError(
-            f"{name} must have shape {shape}, or broadcast to it, not {array.shape}"
-        ) from None
+    """A finite array of the given shape, or an error."""
+    return in_shape(name, finite_array(name, value), shape)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from helpers.backend import tf
-from helpers.models import check_model, in_format
+from helpers.models import all_layers, check_model, in_format
 from helpers.validation import finite_array, positive_number
 
 
@@ -83,7 +83,8 @@ def determination(model, x, *, rtol=None):
     if not np.isfinite(J).all():
         raise ValueError(f"x must be where all derivatives are finite, not {x}")
     if rtol is None:
-        rtol = max(J.shape) * np.finfo(x.dtype).eps
+        formats = {layer.compute_dtype for layer in all_layers(model)} | {x.dtype.name}
+        rtol = max(J.shape) * max(np.finfo(each).eps for each in formats)
     _, singular_values, directions = np.linalg.svd(J)
     tolerance = rtol * singular_values[0]
     rank = int((singular_values > tolerance).sum())

@@ -8,7 +8,7 @@ to a given one is a projection. Derived in chapters 6 and 7. Needs no network.
 
 import numpy as np
 
-from helpers.validation import finite_array, finite_number, non_negative_number
+from helpers.validation import finite_array, finite_number, in_shape, non_negative_number
 
 
 def nearest_off(x, w, b, *, margin=0.0):
@@ -69,25 +69,22 @@ def nearest_solution(kernel, bias, z, *, start=0.0):
         If an argument is of the wrong kind or shape, or no input gives z, because the units' values
         depend on each other.
     """
-    kernel, bias, z = finite_array("kernel", kernel), finite_array("bias", bias), _vector("z", z)
+    kernel, bias = finite_array("kernel", kernel), finite_array("bias", bias)
+    z = np.atleast_1d(finite_array("z", z))
     if kernel.ndim != 2:
         raise ValueError(f"kernel must have shape (inputs, units), not {kernel.shape}")
     for name, array in (("bias", bias), ("z", z)):
         if array.shape != kernel.shape[1:]:
             raise ValueError(f"{name} must have shape {kernel.shape[1:]}, not {array.shape}")
     start = finite_array("start", start)
-    if start.ndim > 1 or (start.ndim == 1 and start.shape != kernel.shape[:1]):
-        raise ValueError(f"start must have shape {kernel.shape[:1]}, not {start.shape}")
-    start = np.broadcast_to(start, kernel.shape[0])
+    start = in_shape("start", start, kernel.shape[:1])
     missing = z - bias - start @ kernel
     step, _, rank, _ = np.linalg.lstsq(kernel.T, missing, rcond=None)
-    if not np.allclose(step @ kernel, missing, rtol=1e-9, atol=1e-9 * (1 + abs(z).max())):
+    # What rounding alone can leave: relative to the terms of the sums, whatever their unit.
+    terms = abs(z) + abs(bias) + (abs(start) + abs(step)) @ abs(kernel)
+    if np.any(abs(step @ kernel - missing) > 1e-12 * terms.max()):
         raise ValueError(
             f"z must be within reach: of its {len(z)} values only {rank} can be chosen freely, "
             "and no input gives these"
         )
     return start + step
-
-
-def _vector(name, value):
-    return np.atleast_1d(finite_array(name, value))

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from helpers.backend import keras
+from helpers.backend import keras, tf
 from helpers.validation import finite_array, whole_number
 
 # Open or closed intervals of the outputs that an activation can give; others are unrestricted.
@@ -34,11 +34,24 @@ def check_model(model):
         raise ValueError(
             f"model must have weights, but {model.name!r} has none: it learned nothing"
         )
+    if not isinstance(model, keras.Sequential) and isinstance(model.output, dict):
+        raise TypeError(f"model must return a tensor, but {model.name!r} returns a dict")
     dtype = model.inputs[0].dtype
-    if not dtype.startswith("float"):
+    if "float" not in dtype:
         raise TypeError(
             f"model must take floating-point input, but that of {model.name!r} is {dtype}, "
             "which has no gradient"
+        )
+    for tensor in (*model.inputs, *model.outputs):
+        if tensor.dtype not in ("float16", "float32", "float64"):
+            raise TypeError(
+                "model must take and return float16, float32 or float64, not "
+                f"{tensor.dtype}, as {model.name!r} does"
+            )
+    if any(getattr(layer, "stateful", False) for layer in all_layers(model)):
+        raise ValueError(
+            f"model must not be stateful, as {model.name!r} is: its answer to an input would "
+            "depend on the inputs before"
         )
 
 
@@ -60,7 +73,46 @@ def input_and_output_shape(model, start):
             f"{model.name!r} leaves open; not {given}"
         )
     nothing = np.zeros((1, *tail), model.inputs[0].dtype)
-    return tail, tuple(model(nothing, training=False).shape[1:])
+    try:
+        return tail, tuple(model(nothing, training=False).shape[1:])
+    except (ValueError, tf.errors.InvalidArgumentError) as error:
+        raise ValueError(
+            f"start must have a shape that {model.name!r} can take, not {given}: {error}"
+        ) from None
+
+
+def all_layers(model):
+    """The layers of a model, those of inner models included."""
+    for layer in getattr(model, "layers", ()):
+        yield layer
+        yield from all_layers(layer)
+
+
+def node_of(tensor):
+    """The call of a layer that gave a symbolic tensor."""
+    history = tensor._keras_history
+    return history.operation._inbound_nodes[history.node_index]
+
+
+def call_of(model, layer):
+    """The call of a layer within the model, which must be the only one there.
+
+    `layer.input` and `layer.output` are those of its first call, be it in another model.
+    """
+    calls, seen, todo = [], set(), list(model.outputs)
+    while todo:
+        node = node_of(todo.pop())
+        if id(node) not in seen:
+            seen.add(id(node))
+            todo += node.input_tensors
+            if node.operation is layer:
+                calls.append(node)
+    if len(calls) != 1:
+        raise ValueError(
+            f"layer must be called once on the way to the output of {model.name!r}, but "
+            f"{layer.name!r} is called {len(calls)} times"
+        )
+    return calls[0]
 
 
 def output_layer(model):
@@ -71,7 +123,7 @@ def output_layer(model):
 def last_activation(model):
     """The name of the activation that the output comes from, 'linear' where there is none."""
     layer = output_layer(model)
-    while isinstance(layer, keras.Model):
+    while getattr(layer, "outputs", None):  # a model inside a model
         layer = output_layer(layer)
     return getattr(getattr(layer, "activation", None), "__name__", "linear")
 
@@ -99,15 +151,16 @@ class _PreActivation(keras.layers.Layer):
         return z + self.dense.bias if self.dense.use_bias else z
 
 
-def preactivation(model, layer):
-    """A model that gives the pre-activation z of a Dense or Activation layer of `model`.
+def preactivation(model, call):
+    """A model that gives the pre-activation z of one call of a Dense or Activation layer.
 
     It shares the weights, and computes z itself instead of inverting the activation.
     """
+    layer = call.operation
     if isinstance(layer, keras.layers.Activation):
-        return keras.Model(model.inputs[0], layer.input)
+        return keras.Model(model.inputs[0], call.input_tensors[0])
     if isinstance(layer, keras.layers.Dense):
-        return keras.Model(model.inputs[0], _PreActivation(layer)(layer.input))
+        return keras.Model(model.inputs[0], _PreActivation(layer)(call.input_tensors[0]))
     raise ValueError(
         "layer must be a Dense or Activation layer for its pre-activation to be known, not "
         f"{layer.name!r} ({type(layer).__name__})"

@@ -22,8 +22,9 @@ from helpers.live import (
     rows,
     slider,
 )
+from helpers.models import layer_of
 from helpers.reconstruction import reconstruct
-from helpers.validation import finite_array, finite_number, whole_number
+from helpers.validation import finite_array, finite_number, in_shape, whole_number
 
 
 def starts(network, *, layer, y0, start, learning_rate, max_iter=1000, atol=1e-3):
@@ -45,6 +46,8 @@ def starts(network, *, layer, y0, start, learning_rate, max_iter=1000, atol=1e-3
     learning_rate, max_iter, atol
         As for :func:`helpers.reconstruction.reconstruct`.
     """
+    start = in_shape("start", finite_array("start", start), (2,))
+    layer = layer_of(network, layer)
     tenths = np.arange(-10, 11)
     grid = np.stack(np.meshgrid(tenths, tenths, indexing="ij"), axis=-1).reshape(-1, 2)
     run = reconstruct(
@@ -52,7 +55,7 @@ def starts(network, *, layer, y0, start, learning_rate, max_iter=1000, atol=1e-3
         max_iter=max_iter, atol=atol, rtol=0.0, trace=True,
     )  # fmt: skip
     paths = [_thinned(run.trace[: n + 1, i]) for i, n in enumerate(run.n_iter)]
-    kernel, bias = network.get_layer(layer).get_weights()
+    kernel, bias = layer.get_weights()
     asleep = (grid / 10 @ kernel + bias <= 0).sum(axis=1)
 
     by_start = {
@@ -179,6 +182,8 @@ def lstm_step(weights, *, value, flag, c, h):
     c, h : float
         Cell and output before the step, from −1 to 1.
     """
+    if not isinstance(weights, (list, tuple)):
+        raise TypeError(f"weights must be a list of arrays, not {weights!r}")
     arrays = [finite_array("weights", array) for array in weights]
     if [array.shape for array in arrays] != [(2, 4), (1, 4), (4,)]:
         raise ValueError(

@@ -9,7 +9,7 @@ LSTM are in `gates`.
 import numpy as np
 
 from helpers.backend import keras
-from helpers.models import check_model, layer_of, preactivation
+from helpers.models import call_of, check_model, layer_of, output_layer, preactivation
 from helpers.validation import choice, positive_number, whole_number
 
 
@@ -53,9 +53,9 @@ def units(model, layer, unit=None, *, space="activation"):
     choice("space", space, ("activation", "preactivation"))
     layer = layer_of(model, layer)
     whole = (
-        preactivation(model, layer)
+        preactivation(model, call_of(model, layer))
         if space == "preactivation"
-        else keras.Model(model.inputs[0], layer.output)
+        else keras.Model(model.inputs[0], call_of(model, layer).output_tensors[0])
     )
     if unit is None:
         return whole
@@ -137,7 +137,8 @@ def at_steps(model, steps):
             f"model must answer with a sequence, of shape (N, T, features), not {shape}: "
             "its recurrent layers need return_sequences=True"
         )
-    picked = _Pick(_indices("steps", steps, shape[1]), 1)
+    activation = getattr(output_layer(model), "activation", None)
+    picked = _Pick(_indices("steps", steps, shape[1]), 1, activation)
     return keras.Model(model.inputs[0], picked(model.outputs[0]))
 
 
@@ -149,5 +150,4 @@ def _indices(name, value, size):
     limits = {"least": -(2**31), "most": 2**31 - 1}
     if size is not None:
         limits = {"least": -size, "most": size - 1}
-    indices = [whole_number(name, index, **limits) for index in given]
-    return [index + size if size and index < 0 else index for index in indices]
+    return [whole_number(name, index, **limits) for index in given]

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from helpers.backend import tf
+from helpers.models import check_model
 from helpers.validation import (
     finite_array,
     finite_number,
+    in_shape,
     non_negative_number,
     positive_number,
     whole_number,
@@ -34,8 +36,8 @@ class L2:
     centre: float = 0.0
 
     def __post_init__(self):
-        non_negative_number("weight", self.weight)
-        finite_number("centre", self.centre)
+        object.__setattr__(self, "weight", non_negative_number("weight", self.weight))
+        object.__setattr__(self, "centre", finite_number("centre", self.centre))
 
     def __call__(self, x):
         return self.weight * _per_input((x - self.centre) ** 2)
@@ -45,9 +47,9 @@ class L2:
 class TotalVariation:
     """The penalty weight · Σ √(d² + s²) − s over neighbours, which prefers flat areas.
 
-    Neighbours are next to each other along the first axis of an input, or along its first two:
-    steps of a sequence, pixels of an image. d is their difference; the root is its absolute value,
-    rounded off near 0.
+    Neighbours are next to each other along the first axis of an input or along its second: pixels
+    of an image, steps of a sequence (and its features, where it has several). d is their
+    difference; the root is its absolute value, rounded off near 0.
 
     Parameters
     ----------
@@ -100,16 +102,13 @@ def random_starts(model, n, low, high, *, seed):
     TypeError, ValueError
         If an argument is of the wrong kind, shape or range.
     """
+    check_model(model)
     n, seed = whole_number("n", n, least=1), whole_number("seed", seed, least=0)
     low, high = finite_array("low", low), finite_array("high", high)
     shape = model.inputs[0].shape[1:]
     if None in shape:
         raise ValueError(f"model must have a known input shape, not {model.inputs[0].shape}")
-    for name, array in (("low", low), ("high", high)):
-        try:
-            np.broadcast_to(array, shape)
-        except ValueError:
-            raise ValueError(f"{name} must broadcast to {shape}, not {array.shape}") from None
+    low, high = in_shape("low", low, shape), in_shape("high", high, shape)
     if not (low < high).all():
         raise ValueError(f"low must be below high, but low is {low} and high is {high}")
     return np.random.default_rng(seed).uniform(low, high, (n, *shape))

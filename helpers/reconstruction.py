@@ -20,11 +20,13 @@ from tqdm import tqdm
 
 from helpers.backend import keras, tf
 from helpers.models import (
+    all_layers,
     as_targets,
     check_model,
     in_format,
     input_and_output_shape,
     last_activation,
+    node_of,
     output_layer,
     preactivation,
 )
@@ -32,6 +34,7 @@ from helpers.validation import (
     choice,
     finite_array,
     flag,
+    in_shape,
     non_negative_number,
     positive_number,
     whole_number,
@@ -50,7 +53,8 @@ MESSAGE = np.array(
         "the gradient is exactly zero: start elsewhere or ask for a pre-activation",
         "the steps are lost in rounding: raise atol or rtol, or use float64",
         "the bounds hold the input back: widen them, or start elsewhere",
-        "the penalty and the error of the output balance: lower the penalty's weight",
+        "the penalty and the error of the output balance: lower the penalty's weight, or start "
+        "elsewhere",
         "the cost grew a million-fold: lower the learning rate",
         "the output or its gradient is not a finite number: start elsewhere",
     ],
@@ -59,6 +63,10 @@ MESSAGE = np.array(
 
 # The cost may grow by this factor before a run counts as diverged: a thousand-fold error.
 GROWTH = 1e6
+
+# The loop goes on to this share of the tolerance. It rounds in another order than the model does,
+# and the verdict, which is on the model's own answer, must not hang on that.
+SHARE = 0.9
 
 # Iterations per call of the compiled loop where it must hand something out on the way.
 SEGMENT = 1000
@@ -156,16 +164,19 @@ def reconstruct(
         Largest number of steps, at least 1.
     atol, rtol : float
         A run has converged when ``|y − target| <= atol + rtol * |target|`` for all its outputs, in
-        either space. With both 0 it goes on for as long as a step changes anything.
+        either space; the loop goes on to nine tenths of that. With both 0 it goes on for as long
+        as a step changes anything.
     space : {"output", "logit"}
         Where the squared error is measured. "logit" needs a model that ends in a sigmoid.
     bounds : (low, high), optional
         The box that the input never leaves: each step ends at its point nearest to where it would
-        have gone. Two numbers or arrays that broadcast to an input; infinite where there is none.
+        have gone, in the model's number format. Two numbers or arrays that broadcast to an input;
+        infinite where there is none.
     penalty : callable, optional
-        A function of a batch of inputs, as a tensor, that returns one cost for each, to be added
-        to J, such as those in `helpers.priors`. It is paid until the end: a run then goes on,
-        when the output is right, for as long as a step changes anything, or until max_iter.
+        A function of a batch of inputs, as a tensor, that returns one cost for each, independent of
+        the others, to be added to J; such as those in `helpers.priors`. It is paid until the end: a
+        run then goes on, when the output is right, for as long as a step changes anything, or until
+        max_iter.
     trace : bool
         Keep all iterates.
     progress : bool
@@ -183,14 +194,16 @@ def reconstruct(
     ValueError
         If the model has no weights, not one input and one output, or no sigmoid at its end when
         `space` is "logit"; if a shape does not fit; if a number is not finite or outside its range;
-        if a target cannot be reached by the model's last activation, or a start lies out of bounds.
+        if a target lies out of the range of the model's last activation, where that is sigmoid,
+        tanh, softmax, softplus, exponential or ReLU; if a start lies out of bounds; if the model is
+        stateful.
 
     Notes
     -----
     The method is that of Linden and Kindermann :cite:p:`linden1989`. The loop is compiled once for
-    each combination of model, space, penalty and shapes; its iterates equal those of an eager
-    loop to floating-point rounding. A run counts as diverged when its cost has grown a
-    million-fold.
+    each combination of model, space, prior and shapes (each time for a penalty that is a function);
+    its iterates equal those of an eager loop to floating-point rounding. A run counts as diverged
+    when its cost has grown a million-fold.
     """
     check_model(model)
     choice("space", space, ("output", "logit"))
@@ -201,6 +214,8 @@ def reconstruct(
     shape, output_shape = input_and_output_shape(model, start)
     target = as_targets(model, target, output_shape)
     start = _as_starts(start, (len(target), *shape), model.inputs[0].dtype)
+    if penalty is not None:
+        _check_penalty(penalty(tf.constant(start)), start)
     if bounds is not None:
         bounds = _as_bounds(bounds, start)
     rate = start.dtype.type(positive_number("learning_rate", learning_rate))
@@ -226,25 +241,30 @@ def reconstruct(
     code = np.where(code == CONVERGED, ROUNDED, code)
     if penalty is not None:
         code = np.where((code == FLAT) | (code == ROUNDED), BALANCED, code)
+        finite &= code != NONFINITE  # of the penalty or its gradient
     code = np.where(~finite, NONFINITE, np.where(within, CONVERGED, code))
-    for array in (x, y, target, residual, n_iter, path):
+    status, message = STATUS[code], MESSAGE[code]
+    for array in (x, y, target, residual, status, message, n_iter, path):
         if array is not None:
             array.flags.writeable = False
-    return Reconstruction(x, y, target, residual, STATUS[code], MESSAGE[code], n_iter, path)
+    return Reconstruction(x, y, target, residual, status, message, n_iter, path)
 
 
 def _descend(model, space, penalty, bounds, start, target, allowed, rate, max_iter, trace, bar):
     """Run the compiled loop until every target has ended: x, code, n_iter and the iterates."""
     segment = min(SEGMENT, max_iter) if trace or not bar.disable else max_iter
     kept = segment if trace else 0
-    advance = _compiled_loop(
+    # A function may do something else today than when it was compiled; a prior never does.
+    compile_loop = _compiled_loop if penalty is None or _is_frozen(penalty) else _new_loop
+    advance = compile_loop(
         model, _architecture(model), space, penalty, bounds is not None, start.shape,
         target.shape, kept,
     )  # fmt: skip
-    # A little less than allowed, so that rounding cannot turn the verdict on model(x) around.
     rounding = 8 * np.finfo(target.dtype).eps * np.abs(target)
-    allowed = np.maximum(allowed - rounding, 0.0) if penalty is None else np.full_like(target, -1)
-    problem = [tf.constant(target), tf.constant(allowed, target.dtype), tf.constant(rate)]
+    within = np.maximum(SHARE * allowed - rounding, 0.0)
+    if penalty is not None:
+        within = np.full_like(target, -1.0)  # never: a penalty is paid until the end
+    problem = [tf.constant(target), tf.constant(within, target.dtype), tf.constant(rate)]
     box = [] if bounds is None else [tf.constant(bound) for bound in bounds]
     state = (
         tf.constant(start),
@@ -270,12 +290,10 @@ def _descend(model, space, penalty, bounds, start, target, allowed, rate, max_it
     return x.copy(), code, n_iter.copy(), path
 
 
-@functools.lru_cache(maxsize=16)
-def _compiled_loop(model, architecture, space, penalty, bounded, x_shape, y_shape, kept):
+def _new_loop(model, architecture, space, penalty, bounded, x_shape, y_shape, kept):
     """The descent of a batch as one XLA program, which keeps `kept` iterates.
 
-    `architecture` is part of the key, so that a changed layer compiles anew. Trained weights are
-    read at each call.
+    Trained weights are read at each call. `architecture` is for the key of the cache.
     """
     answer = _with_logit(model) if space == "logit" else _with_itself(model)
 
@@ -287,9 +305,10 @@ def _compiled_loop(model, architecture, space, penalty, bounded, x_shape, y_shap
             with tf.GradientTape() as tape:
                 tape.watch(x)
                 y, value = answer(x)
-                cost = _per_target(tf.reduce_sum, (value - aim) ** 2)
+                cost = size = _per_target(tf.reduce_sum, (value - aim) ** 2)
                 if penalty is not None:
-                    cost += _checked(penalty(x), cost)
+                    paid = tf.cast(penalty(x), cost.dtype)
+                    cost, size = cost + paid, size + tf.abs(paid)
                 total = tf.reduce_sum(cost)
             gradient = tape.gradient(total, x, unconnected_gradients="zero")
             moved = beyond = x - rate * gradient
@@ -297,7 +316,7 @@ def _compiled_loop(model, architecture, space, penalty, bounded, x_shape, y_shap
                 moved = tf.clip_by_value(beyond, *box)
 
             # Cost and gradient are sums over the batch: a sum keeps the targets apart.
-            ceiling = tf.where(n_iter == 0, tf.cast(GROWTH, cost.dtype) * cost, ceiling)
+            ceiling = tf.where(n_iter == 0, size, ceiling)
             close = _per_target(tf.reduce_all, tf.abs(y - target) <= allowed)
             finite = _per_target(tf.reduce_all, tf.math.is_finite(y))
             movable = _per_target(tf.reduce_all, tf.math.is_finite(beyond))
@@ -310,7 +329,7 @@ def _compiled_loop(model, architecture, space, penalty, bounded, x_shape, y_shap
                 (HELD, held),
                 (FLAT, flat),
                 (NONFINITE, ~movable),
-                (DIVERGED, cost > ceiling),
+                (DIVERGED, cost * (1 / GROWTH) > ceiling),
                 (CONVERGED, close),
                 (NONFINITE, ~finite),
             ):
@@ -343,6 +362,14 @@ def _compiled_loop(model, architecture, space, penalty, bounded, x_shape, y_shap
     return advance.get_concrete_function(x, each, each, ceiling, y, y, rate, steps, *box)
 
 
+_compiled_loop = functools.lru_cache(maxsize=16)(_new_loop)
+
+
+def _is_frozen(penalty):
+    """Whether a penalty is a frozen dataclass, such as those in `priors`."""
+    return getattr(getattr(penalty, "__dataclass_params__", None), "frozen", False)
+
+
 def _with_itself(model):
     """A function of x that returns y twice: as the answer, and as the value to descend on."""
 
@@ -355,7 +382,7 @@ def _with_itself(model):
 
 def _with_logit(model):
     """A function of x that returns y and its logit: the pre-activation, which does not saturate."""
-    logit_of = preactivation(model, output_layer(model))
+    logit_of = preactivation(model, node_of(model.outputs[0]))
 
     def answer(x):
         z = logit_of(x, training=False)
@@ -378,22 +405,18 @@ def _beside(mask, tensor):
     return tf.reshape(mask, (-1,) + (1,) * (tensor.shape.rank - 1))
 
 
-def _checked(penalty, cost):
-    """What a penalty returned, if it is one number for each input."""
-    if not tf.is_tensor(penalty) or penalty.shape != cost.shape or penalty.dtype != cost.dtype:
+def _check_penalty(cost, start):
+    """Raise unless what a penalty returned for the starts is one number for each."""
+    if not tf.is_tensor(cost) or cost.shape != start.shape[:1] or cost.dtype != start.dtype:
         raise ValueError(
-            f"penalty must return a tensor of shape {tuple(cost.shape)} and type "
-            f"{cost.dtype.name}, one cost for each input, not {penalty!r}"
+            f"penalty must return a tensor of shape {start.shape[:1]} and type "
+            f"{start.dtype}, one cost for each input, not {cost!r}"
         )
-    return penalty
 
 
 def _architecture(model):
-    """The layers and activations that a compiled loop was made of, those of inner models too."""
-    return tuple(
-        (layer, getattr(layer, "activation", None), _architecture(layer))
-        for layer in getattr(model, "layers", ())
-    )
+    """The layers and their activations: where one of them has changed, a loop is compiled anew."""
+    return tuple((layer, getattr(layer, "activation", None)) for layer in all_layers(model))
 
 
 def _check_logit(model):
@@ -416,15 +439,9 @@ def _as_starts(start, shape, dtype):
             "integers have no gradient; write 1.0, not 1"
         )
     array = finite_array("start", start)
-    if array.ndim == 1 and shape[1:] == (1,):
+    if array.shape == shape[:1] and shape[1:] == (1,):
         array = array[:, np.newaxis]
-    try:
-        array = np.broadcast_to(array, shape)
-    except ValueError:
-        raise ValueError(
-            f"start must have shape {shape}, or one that broadcasts to it, not {np.shape(start)}"
-        ) from None
-    return in_format("start", array, dtype)
+    return in_format("start", in_shape("start", array, shape), dtype)
 
 
 def _as_bounds(bounds, start):
@@ -438,13 +455,7 @@ def _as_bounds(bounds, start):
             raise TypeError(f"bounds must hold real numbers, not {bound!r} as {name}")
         if np.isnan(array).any():
             raise ValueError(f"bounds must not be NaN, as {name} is: {bound!r}")
-        try:
-            array = np.broadcast_to(array.astype(float), start.shape[1:])
-        except ValueError:
-            raise ValueError(
-                f"bounds must broadcast to an input, of shape {start.shape[1:]}; "
-                f"{name} has shape {array.shape}"
-            ) from None
+        array = in_shape(f"bounds, {name},", array.astype(float), start.shape[1:])
         pair.append(in_format("bounds", array, start.dtype))
     low, high = pair
     if (low > high).any():

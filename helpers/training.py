@@ -9,7 +9,7 @@ Chapter 2 tells the story.
 import numpy as np
 
 from helpers.backend import keras, tf
-from helpers.models import check_model
+from helpers.models import check_model, in_format, last_activation
 from helpers.validation import (
     choice,
     finite_array,
@@ -27,6 +27,7 @@ LOSSES = {
     "binary_crossentropy": keras.losses.BinaryCrossentropy,
     "categorical_crossentropy": keras.losses.CategoricalCrossentropy,
 }
+ACTIVATION_OF_LOSS = {"binary_crossentropy": "sigmoid", "categorical_crossentropy": "softmax"}
 LOSS_OF_NEURON = {"linear": "mean_squared_error", "sigmoid": "binary_crossentropy"}
 
 
@@ -71,7 +72,9 @@ def weight_and_bias(model):
 def set_weight_and_bias(model, W, b):
     """Set W and b of a one-neuron model, in place; errors as in :func:`weight_and_bias`."""
     W, b = finite_number("W", W), finite_number("b", b)
-    _single_neuron(model).set_weights([np.full((1, 1), W), np.full(1, b)])
+    layer = _single_neuron(model)
+    kernel = in_format("W", np.full((1, 1), W), layer.kernel.dtype)
+    layer.set_weights([kernel, in_format("b", np.full(1, b), layer.bias.dtype)])
 
 
 def train(model, x, y, *, counts=None, steps=1000, learning_rate=0.1):
@@ -153,10 +156,11 @@ def fit(model, x, y, *, steps, loss="mean_squared_error", learning_rate=0.01):
     model : keras.Model
         With one input and one output.
     x, y : array_like of shape (n, …input shape) and (n, …output shape)
-        Inputs and wanted outputs.
+        Inputs and wanted outputs; for a single input or output unit also of shape (n,).
     steps : int
         Number of steps, a multiple of 10, at least 10.
     loss : {"mean_squared_error", "binary_crossentropy", "categorical_crossentropy"}
+        The cross-entropies are for shares y, from a model that ends in a sigmoid or a softmax.
     learning_rate : float
         Above 0.
 
@@ -177,15 +181,47 @@ def fit(model, x, y, *, steps, loss="mean_squared_error", learning_rate=0.01):
     """
     check_model(model)
     choice("loss", loss, LOSSES)
-    x, y = finite_array("x", x), finite_array("y", y)
+    x = _examples("x", x, model.inputs[0])
+    y = _examples("y", y, model.outputs[0])
     if len(x) != len(y):
         raise ValueError(f"x and y must have one length, not {len(x)} and {len(y)}")
+    if loss in ACTIVATION_OF_LOSS:
+        _check_shares(model, y, loss)
     steps = _steps(steps)
     optimizer = keras.optimizers.Adam(positive_number("learning_rate", learning_rate))
     losses = _all_data_at_once(model, optimizer, loss, [x, y], steps)
     if not np.isfinite(losses[-1]):
         raise ValueError(f"learning_rate must be lower than {learning_rate}: training diverged")
     return losses
+
+
+def _examples(name, value, tensor):
+    """An array of shape (n, …) for the model's input or output, or an error."""
+    array, shape = finite_array(name, value), tensor.shape[1:]
+    if array.ndim == 1 and shape == (1,):
+        array = array[:, np.newaxis]
+    fits = array.ndim == 1 + len(shape) and all(
+        known in (None, size) for known, size in zip(shape, array.shape[1:])
+    )
+    if not fits:
+        raise ValueError(f"{name} must have shape {('n', *shape)}, not {array.shape}")
+    in_format(name, array, tensor.dtype)
+    return array
+
+
+def _check_shares(model, y, loss):
+    """Raise unless the loss, which is one of shares, suits the model's end and the shares y."""
+    needed, actual = ACTIVATION_OF_LOSS[loss], last_activation(model)
+    if actual != needed:
+        raise ValueError(
+            f"loss must not be {loss!r} for a model that does not end in a {needed}: "
+            f"{model.name!r} ends in {actual!r}"
+        )
+    outside = (y < 0) | (y > 1)
+    if outside.any():
+        raise ValueError(f"y must lie from 0 to 1 for the loss {loss!r}, not {y[outside][0]}")
+    if needed == "softmax" and not np.allclose(y.sum(axis=-1), 1, atol=1e-3):
+        raise ValueError(f"y must add up to 1 along its last axis for the loss {loss!r}")
 
 
 def _all_data_at_once(model, optimizer, loss, columns, steps):
@@ -215,13 +251,16 @@ def _single_neuron(model):
     """The Dense layer of a model of one neuron, or an error."""
     if not isinstance(model, keras.Model):
         raise TypeError(f"model must be a Keras model, not {model!r} ({type(model).__name__})")
+    layers = [each for each in model.layers if not isinstance(each, keras.layers.InputLayer)]
     shapes = [w.shape for w in model.get_weights()]
-    if shapes != [(1, 1), (1,)]:
+    one_dense = len(layers) == 1 and isinstance(layers[0], keras.layers.Dense)
+    if not one_dense or shapes != [(1, 1), (1,)]:
         raise ValueError(
-            "model must be one neuron with one input, with weights of the shapes (1, 1) and (1,); "
-            f"those of {model.name!r} have {shapes}"
+            "model must be one Dense neuron with one input and nothing else, with weights of the "
+            f"shapes (1, 1) and (1,); {model.name!r} has {len(layers)} layers, and weights of "
+            f"{shapes}"
         )
-    return model.layers[-1]
+    return layers[0]
 
 
 def _counts(counts, x):

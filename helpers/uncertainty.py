@@ -87,28 +87,32 @@ def inverse_interval(x, y, y0, *, level=0.95, kind="mean"):
     if not 0 < level < 1:
         raise ValueError(f"level must lie strictly between 0 and 1, not {level}")
 
-    n, centre = len(x), x.mean()
-    squares = np.sum((x - centre) ** 2)
-    W = np.sum((x - centre) * (y - y.mean())) / squares
-    s2 = np.sum((y - y.mean() - W * (x - centre)) ** 2) / (n - 2)
+    if np.ptp(y) == 0:
+        raise ValueError("y must not be constant: a line without slope or noise has no inverse")
+    # In units of the data's own spread, no square overflows or is lost.
+    n, centre, middle = len(x), x.mean(), y.mean()
+    x_unit, y_unit = np.abs(x - centre).max(), np.abs(y - middle).max()
+    u, v, rise = (x - centre) / x_unit, (y - middle) / y_unit, (y0 - middle) / y_unit
+    squares = np.sum(u**2)
+    W = np.sum(u * v) / squares
+    s2 = np.sum((v - W * u) ** 2) / (n - 2)
     t2s2 = stats.t.ppf(0.5 + level / 2, df=n - 2) ** 2 * s2
-    rise = y0 - y.mean()  # of the output above the middle of the data
     own = 1 / n + (1.0 if kind == "observation" else 0.0)
 
     # With u = x − x̄, the inequality above is a u² − 2 h u + c ≤ 0.
     a, h, c = W**2 - t2s2 / squares, W * rise, rise**2 - t2s2 * own
     discriminant = t2s2 * (rise**2 / squares + a * own)  # h² − a c, without its cancellation
-    if W == 0 and s2 == 0:
-        raise ValueError("y must not be constant: a line without slope or noise has no inverse")
     g = t2s2 / squares / W**2 if W else np.inf
-    x0 = centre + rise / W if W else np.nan
+    x0 = centre + x_unit * rise / W if W else np.nan
     if a <= 0 and (discriminant < 0 or h == discriminant == 0):
         return InverseInterval(x0, "line", -np.inf, np.inf, g, LINE.format(level))
     larger = h + np.copysign(np.sqrt(max(discriminant, 0.0)), h)  # the sum that loses no digits
     with np.errstate(divide="ignore"):  # at g = 1 one of the ends is infinite
         ends = sorted([larger / (a or -0.0), c / larger] if larger else [0.0, 0.0])
     shape, message = ("interval", INTERVAL) if a > 0 else ("rays", RAYS)
-    low, high = (float(centre + end) for end in ends)
+    low, high = (float(centre + x_unit * end) for end in ends)
+    if np.isnan([low, high, g]).any() or np.isinf(x0):
+        raise ValueError(f"y0 must not be so far from y that floating point fails, as {y0} is")
     return InverseInterval(float(x0), shape, low, high, float(g), message.format(level))
 
 

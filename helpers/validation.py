@@ -22,9 +22,13 @@ def finite_number(name, value):
         value = value.item()
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a real number, not {value!r} ({type(value).__name__})")
-    if not np.isfinite(value):
+    try:
+        number = float(value)
+    except OverflowError:
+        number = np.inf
+    if not np.isfinite(number):
         raise ValueError(f"{name} must be finite, not {value!r}")
-    return float(value)
+    return number
 
 
 def non_negative_number(name, value):
@@ -48,7 +52,12 @@ def whole_number(name, value, *, least, most=None):
 
 def finite_array(name, value):
     """Return `value` as a float64 array; raise unless all of it is real and finite."""
-    array = np.asarray(value)
+    if np.ma.is_masked(value):
+        raise ValueError(f"{name} must not have masked values, not {value!r}")
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise ValueError(f"{name} must have rows of one length, not {value!r}") from None
     if array.dtype.kind not in "iuf":
         raise TypeError(f"{name} must hold real numbers, not {value!r} (dtype {array.dtype})")
     array = array.astype(np.float64)
@@ -61,6 +70,16 @@ def finite_array(name, value):
             f"are not (the first is {array[bad][0]})"
         )
     return array
+
+
+def in_shape(name, array, shape):
+    """The array, broadcast to a shape; raise if it does not fit."""
+    try:
+        return np.broadcast_to(array, shape)
+    except ValueError:
+        raise ValueError(
+            f"{name} must have shape {shape}, or one that broadcasts to it, not {np.shape(array)}"
+        ) from None
 
 
 def paired_samples(x, y, *, at_least=2):
@@ -80,7 +99,7 @@ def paired_samples(x, y, *, at_least=2):
 
 def choice(name, value, allowed):
     """Return `value`; raise unless it is one of the names in `allowed`."""
-    if value not in allowed:
+    if not isinstance(value, str) or value not in allowed:
         names = ", ".join(repr(option) for option in allowed)
         raise ValueError(f"{name} must be one of {names}, not {value!r}")
     return value

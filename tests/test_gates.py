@@ -22,6 +22,11 @@ def lstm_model(units=3, features=2, length=6, seed=0, **options):
 MODEL = lstm_model()
 LAYER = MODEL.get_layer("lstm")
 X = np.random.default_rng(1).normal(size=(4, 6, 2)).astype("float32")
+STATEFUL = keras.layers.LSTM(1, stateful=True)
+STATEFUL.build(X.shape)
+MASKED = keras.Sequential(
+    [keras.Input((6, 2)), keras.layers.Masking(), keras.layers.LSTM(2, name="lstm")]
+)
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
@@ -185,13 +190,14 @@ def replay_with(**settings):
         (call_gate(step=0), ValueError, ["step", "forget gate", "still zero", "not 0"]),
         (call_gate(layer="gru"), ValueError, ["layer", "'gru'", "'lstm'"]),
         (call_gate(layer=1), TypeError, ["layer", "Dense", "LSTM"]),
-        (replay_with(activation="relu"), ValueError, ["activation", "'tanh'", "'relu'"]),
+        (replay_with(activation="relu"), ValueError, ["layer", "activation='tanh'", "'relu'"]),
         (
             replay_with(recurrent_activation="hard_sigmoid"),
             ValueError,
-            ["recurrent_activation", "'sigmoid'", "'hard_sigmoid'"],
+            ["layer", "recurrent_activation='sigmoid'", "'hard_sigmoid'"],
         ),
-        (replay_with(go_backwards=True), ValueError, ["go_backwards", "False", "True"]),
+        (replay_with(go_backwards=True), ValueError, ["layer", "go_backwards=False", "True"]),
+        (lambda: gates.replay(STATEFUL, X), ValueError, ["layer", "stateful=False", "True"]),
         (lambda: gates.replay(keras.layers.LSTM(1), X), ValueError, ["layer", "built"]),
         (lambda: gates.replay(keras.layers.GRU(1), X), TypeError, ["layer", "GRU", "LSTM"]),
         (lambda: gates.replay(LAYER, X[..., :1]), ValueError, ["sequences", "(4, 6, 1)", "2"]),
@@ -213,13 +219,43 @@ def replay_with(**settings):
             ValueError,
             ["h", "0.5", "-0.5"],
         ),
+        (lambda: gates.gate_range(LAYER, "f", 0.0, 1.0, unit=0, h=0.5), TypeError, ["h", "pair"]),
+        (
+            lambda: gates.gate(MASKED, "lstm", "f", unit=0, step=1),
+            ValueError,
+            ["layer", "'lstm'", "mask"],
+        ),
     ],
 )
 def test_bad_arguments_are_named(call, error, words):
     with pytest.raises(error) as caught:
         call()
-    for word in words:
-        assert word in str(caught.value)
+    message = str(caught.value)
+    assert message.startswith(words[0])
+    for word in words[1:]:
+        assert word in message
+
+
+def test_a_sequence_of_open_length_has_gates_at_every_step():
+    model = lstm_model(length=None)
+    layer = model.get_layer("lstm")
+    part = gates.gate(model, "lstm", "o", unit=1, step=3)
+    replayed = special.logit(gates.replay(layer, X).o[:, 3, 1])
+    np.testing.assert_allclose(part(X)[:, 0], replayed, atol=1e-5)
+    with pytest.raises(ValueError, match="start must have a shape that"):
+        reconstruct(part, 0.0, start=X[0, :2], learning_rate=0.1)
+
+
+def test_the_gate_of_a_layer_that_another_model_also_uses():
+    layer = keras.layers.LSTM(2, name="lstm")
+    first, second = keras.Input((6, 2)), keras.Input((6, 2))
+    keras.Model(first, layer(first))
+    doubled = keras.layers.Dense(2, use_bias=False, kernel_initializer="ones")(second)
+    model = keras.Model(second, layer(doubled))
+    part = gates.gate(model, "lstm", "i", unit=0, step=2)
+    inside = np.repeat(X.sum(axis=-1, keepdims=True), 2, axis=-1)
+    replayed = special.logit(gates.replay(layer, inside).i[:, 2, 0])
+    np.testing.assert_allclose(part(X)[:, 0], replayed, atol=1e-5)
 
 
 def test_a_gate_without_weights_has_no_input():

@@ -184,6 +184,42 @@ def test_held_back_by_the_bounds():
     np.testing.assert_allclose(found.y, [[3.5]])
 
 
+def test_rounding_within_the_bounds_is_told_from_being_held():
+    options = {"start": 0.3, "learning_rate": 1e-3, "rtol": 0.0, "bounds": (-1e3, 1e3)}
+    found = reconstruct(LINEAR, 10.1, **options)
+    assert found.status[0] == "stalled"
+    assert "rounding" in found.message[0]
+
+
+def test_where_nothing_pulls_a_penalty_is_said_to_balance():
+    part = objectives.units(NETWORK, "second", 0)
+    off = X[part(X).numpy().ravel() == 0][0]
+    found = reconstruct(part, 1.0, start=off, learning_rate=0.1, penalty=priors.L2(0.0))
+    assert found.status[0] == "stalled"
+    assert "balance" in found.message[0]
+
+
+def test_a_penalty_may_be_negative():
+    options = {"start": 0.0, "learning_rate": 0.05}
+
+    def quadratic(x):
+        return 0.01 * tf.reduce_sum(x**2, axis=1)
+
+    plain = reconstruct(LINEAR, 10.0, penalty=quadratic, **options)
+    shifted = reconstruct(LINEAR, 10.0, penalty=lambda x: quadratic(x) - 1e4, **options)
+    np.testing.assert_allclose(shifted.x, plain.x, rtol=1e-5)
+    assert shifted.n_iter[0] > 10
+
+
+def test_a_penalty_that_is_not_a_number_is_never_a_success():
+    # The norm has no derivative at 0, where the run begins, and where the output is right.
+    found = reconstruct(
+        LINEAR, LINEAR(np.zeros((1, 2))), start=0.0, learning_rate=0.1,
+        penalty=lambda x: tf.norm(x, axis=1),
+    )  # fmt: skip
+    assert found.status[0] == "nonfinite"
+
+
 def test_equal_bounds_hold_an_input_fixed_and_infinite_ones_leave_it_free():
     found = reconstruct(
         LINEAR, 4.5, start=[[0.0, 0.25]], learning_rate=0.05,
@@ -268,6 +304,65 @@ def test_random_starts_fill_the_box_and_repeat_with_the_seed():
 # --- bad arguments --------------------------------------------------------------------------------
 
 
+def functional(build, shape=(3,), **options):
+    inputs = keras.Input(shape, **options)
+    return keras.Model(inputs, build(inputs))
+
+
+def twice(x):
+    dense = keras.layers.Dense(3, name="both")
+    return dense(dense(x))
+
+
+TWICE = functional(twice)
+SOFTMAX = functional(keras.layers.Dense(2, activation="softmax"))
+SOFTPLUS = functional(keras.layers.Dense(2, activation="softplus"))
+TWO_OUTPUTS = functional(lambda x: [keras.layers.Dense(1)(x), keras.layers.Dense(1)(x)])
+NAMED_OUTPUT = functional(lambda x: {"y": keras.layers.Dense(1)(x)})
+COARSE = functional(keras.layers.Dense(1, dtype="bfloat16"), dtype="bfloat16")
+STATEFUL = functional(keras.layers.LSTM(1, stateful=True), shape=(4, 1), batch_size=1)
+
+
+def ask(model, target):
+    start = np.zeros((2, 2)) if model.inputs[0].shape[1] is None else 0.0
+    return lambda: reconstruct(model, target, start=start, learning_rate=0.1)
+
+
+def test_a_layer_that_another_model_also_uses_is_the_one_of_this_model():
+    inputs, shared = keras.Input((3,)), keras.layers.Dense(3, activation="sigmoid", name="shared")
+    keras.Model(inputs, shared(inputs))
+    other = keras.Input((3,))
+    model = keras.Model(other, shared(keras.layers.Dense(3)(other)))
+    np.testing.assert_array_equal(objectives.units(model, "shared")(X), model(X))
+    z = objectives.units(model, "shared", space="preactivation")(X)
+    np.testing.assert_allclose(special.expit(z), model(X), rtol=1e-5)
+    options = {"start": X + 0.1, "learning_rate": 0.05, "max_iter": 100_000}
+    assert reconstruct(model, model(X), space="logit", **options).converged.all()
+
+
+def test_a_preactivation_may_be_asked_for_what_its_activation_cannot_give():
+    z = objectives.units(NETWORK, "first", 0, space="preactivation")
+    assert reconstruct(z, 1.5, start=0.0, learning_rate=0.1).converged.all()
+
+
+@pytest.mark.parametrize("dtype", ["float64", "mixed_float16"])
+def test_parts_compute_in_the_format_of_their_layer(dtype):
+    layer = keras.layers.Dense(2, activation="tanh", dtype=dtype)
+    model = functional(layer, dtype="float64" if dtype == "float64" else "float32")
+    z = objectives.units(model, 0, space="preactivation")
+    assert z.outputs[0].dtype == layer.compute_dtype
+    np.testing.assert_allclose(np.tanh(z(X)), model(X), rtol=1e-10 if dtype == "float64" else 1e-2)
+
+
+def test_a_penalty_works_where_input_and_output_have_different_formats():
+    model = functional(keras.layers.Dense(1, use_bias=False), dtype="float64")
+    w = np.array([1.0, 2.0, 0.0])
+    model.set_weights([w[:, np.newaxis]])
+    found = reconstruct(model, 1.0, start=0.0, learning_rate=0.05, penalty=priors.L2(0.1))
+    assert (found.x.dtype, found.y.dtype) == (np.float64, np.float32)
+    np.testing.assert_allclose(found.x[0], w / (w @ w + 0.1), rtol=1e-5)
+
+
 def descend(**changes):
     arguments = {"start": 0.0, "learning_rate": 0.1} | changes
     return lambda: reconstruct(LINEAR, 1.0, **arguments)
@@ -294,6 +389,20 @@ def descend(**changes):
         (lambda: objectives.off(NETWORK, 0, 9, margin=0.1), ValueError, ["unit", "9"]),
         (lambda: objectives.at_steps(NETWORK, 0), ValueError, ["model", "return_sequences"]),
         (lambda: objectives.at_steps(RECURRENT, 0.5), TypeError, ["steps", "0.5"]),
+        (lambda: objectives.units(TWICE, "both"), ValueError, ["layer", "'both'", "2 times"]),
+        (ask(SOFTMAX, [[0.4, 1.2]]), ValueError, ["target", "'softmax'", "1.2"]),
+        (ask(SOFTPLUS, [[0.4, 0.0]]), ValueError, ["target", "'softplus'", "above 0"]),
+        (
+            ask(objectives.off(NETWORK, 0, 1, margin=0.1), -1.0),
+            ValueError,
+            ["target", "0 or above"],
+        ),
+        (ask(objectives.at_steps(RECURRENT, 1), [[1.5] * 3]), ValueError, ["target", "'tanh'"]),
+        (lambda: objectives.units(TWO_OUTPUTS, 0), ValueError, ["model", "one output", "2"]),
+        (lambda: objectives.units(NAMED_OUTPUT, 0), TypeError, ["model", "tensor", "dict"]),
+        (lambda: objectives.units(COARSE, 0), TypeError, ["model", "float32", "bfloat16"]),
+        (lambda: objectives.units(STATEFUL, 0), ValueError, ["model", "stateful"]),
+        (lambda: priors.random_starts("net", 1, -1, 1, seed=0), TypeError, ["model", "net"]),
         (lambda: priors.L2(-1.0), ValueError, ["weight", "-1.0"]),
         (lambda: priors.L2(1.0, centre=np.nan), ValueError, ["centre", "nan"]),
         (lambda: priors.TotalVariation("much"), TypeError, ["weight", "much"]),
@@ -313,6 +422,7 @@ def descend(**changes):
         (descend(bounds=(1.0, -1.0)), ValueError, ["bounds", "low <= high"]),
         (descend(bounds=([0.0] * 3, 1.0)), ValueError, ["bounds", "(3,)", "(2,)"]),
         (descend(bounds=(0.5, 1.0)), ValueError, ["start", "bounds", "0.0"]),
+        (descend(bounds=(-1.0, -0.5)), ValueError, ["start", "bounds", "0.0"]),
         (descend(bounds=(-1e300, 1.0)), ValueError, ["bounds", "1e+300", "float32"]),
         (descend(penalty=0.1), TypeError, ["penalty", "0.1", "function"]),
         (descend(penalty=lambda x: 0.5), ValueError, ["penalty", "(1,)", "0.5"]),
@@ -322,5 +432,7 @@ def descend(**changes):
 def test_bad_arguments_are_named(call, error, words):
     with pytest.raises(error) as caught:
         call()
-    for word in words:
-        assert word in str(caught.value)
+    message = str(caught.value)
+    assert message.startswith(words[0])
+    for word in words[1:]:
+        assert word in message

@@ -138,6 +138,12 @@ X, Y = noisy_line(seed=1)
 COLUMN = X[:, np.newaxis]
 TWO_UNITS = keras.Sequential([keras.Input((1,)), keras.layers.Dense(2)])
 TANH = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, activation="tanh")])
+SCALED = keras.Sequential([keras.Input((1,)), keras.layers.Rescaling(0.001), keras.layers.Dense(1)])
+SOFTMAX = keras.Sequential([keras.Input((1,)), keras.layers.Dense(2, activation="softmax")])
+
+
+def shares(model, y, kind):
+    return lambda: fit(model, X, y, steps=10, loss=f"{kind}_crossentropy")
 
 
 @pytest.mark.parametrize(
@@ -150,7 +156,10 @@ TANH = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, activation="ta
         (lambda: weight_and_bias(TWO_UNITS), ValueError, ["model", "(1, 2)"]),
         (lambda: set_weight_and_bias(neuron(), np.inf, 0), ValueError, ["W", "finite", "inf"]),
         (lambda: train(TWO_UNITS, X, Y), ValueError, ["model", "(1, 2)"]),
-        (lambda: train(TANH, X, Y), ValueError, ["activation", "tanh"]),
+        (lambda: train(TANH, X, Y), ValueError, ["the activation of model", "tanh"]),
+        (lambda: train(SCALED, X, Y), ValueError, ["model", "nothing else", "2 layers"]),
+        (lambda: neuron(W=1e300), ValueError, ["W", "1e+300", "float32"]),
+        (lambda: train(neuron(), X, Y * 1e50), ValueError, ["W", "float32"]),
         (lambda: train(neuron(), X[:, None], Y), ValueError, ["x", "one-dimensional", "(100, 1)"]),
         (lambda: train(neuron(), X, Y[1:]), ValueError, ["x and y", "100 and 99"]),
         (lambda: train(neuron(), X * np.nan, Y), ValueError, ["x", "finite"]),
@@ -167,6 +176,14 @@ TANH = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, activation="ta
         (lambda: fit("net", X, Y, steps=10), TypeError, ["model", "net"]),
         (lambda: fit(neuron(), X, Y[1:], steps=10), ValueError, ["x and y", "100 and 99"]),
         (lambda: fit(neuron(), X * np.nan, Y, steps=10), ValueError, ["x", "nan"]),
+        (lambda: fit(TWO_UNITS, X, Y, steps=10), ValueError, ["y", "('n', 2)", "(100,)"]),
+        (lambda: fit(neuron(), COLUMN @ [[1, 1]], Y, steps=10), ValueError, ["x", "(100, 2)"]),
+        (lambda: fit(neuron(), X, 1.0, steps=10), ValueError, ["y", "('n', 1)", "()"]),
+        (lambda: fit(neuron(), X * 1e300, Y, steps=10), ValueError, ["x", "float32"]),
+        (shares(neuron("sigmoid"), Y, "binary"), ValueError, ["y", "from 0 to 1", "binary"]),
+        (shares(neuron(), 0 * Y, "binary"), ValueError, ["loss", "sigmoid", "linear"]),
+        (shares(neuron("sigmoid"), 0 * Y, "categorical"), ValueError, ["loss", "softmax"]),
+        (shares(SOFTMAX, COLUMN @ [[0, 0]], "categorical"), ValueError, ["y", "add up to 1"]),
         (lambda: fit(neuron(), X, Y, steps=7), ValueError, ["steps", "7", "10"]),
         (lambda: fit(neuron(), X, Y, steps=10, loss="mse"), ValueError, ["loss", "'mse'"]),
         (lambda: fit(neuron(), X, Y, steps=10, learning_rate=-1), ValueError, ["learning_rate"]),
@@ -180,8 +197,21 @@ TANH = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, activation="ta
 def test_bad_arguments_are_named(call, error, words):
     with pytest.raises(error) as caught:
         call()
-    for word in words:
-        assert word in str(caught.value)
+    message = str(caught.value)
+    assert message.startswith(words[0])
+    for word in words[1:]:
+        assert word in message
+
+
+def test_the_loss_is_per_observation_whatever_the_counts():
+    counts = np.random.default_rng(2).integers(1, 9, len(X))
+    once, several = neuron(), neuron()
+    train(once, np.repeat(X, counts), np.repeat(Y, counts), steps=300)
+    losses = train(several, X, Y, counts=counts, steps=300)
+    W, b = weight_and_bias(several)
+    np.testing.assert_allclose([W, b], weight_and_bias(once), rtol=1e-5)
+    error = np.average((W * X + b - Y) ** 2, weights=counts)
+    np.testing.assert_allclose(losses[-1], error, rtol=1e-4)
 
 
 def test_a_diverged_training_leaves_the_model_as_it_was():
