@@ -65,8 +65,8 @@ def test_specifications_are_small(pages):
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: explorations.inverse_of_line([1.0, 2.0], [1.0], 1.0, 0.0, 1.0), ["x and y"]),
-        (lambda: explorations.inverse_of_line([1.0, 2.0], [1.0, 3.0], 0.0, 0.0, 1.0), ["W", "0"]),
+        (lambda: explorations.inverse_of_line([1, 2, 3], [1, 2], 1.0, 0.0, 1.0), ["x and y"]),
+        (lambda: explorations.inverse_of_line([1, 2, 3], [1, 3, 4], 0.0, 0.0, 1.0), ["W", "0"]),
         (
             lambda: explorations.inverse_of_line([1.0, 2.0, 3.0], [1.0, 3.0, 4.0], 1.0, 0.0, 900),
             ["y0", "900", "360"],

@@ -154,6 +154,7 @@ def print_to(path, contents, page, numbers):
     try:
         page.goto(source.as_uri())
         page.evaluate("() => MathJax.startup.promise")
+        page.evaluate("() => document.fonts.ready")
         page.evaluate(
             "Promise.all([...document.images].map(image => image.decode()))"
         )
