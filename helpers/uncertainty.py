@@ -93,13 +93,15 @@ def inverse_interval(x, y, y0, *, level=0.95, kind="mean"):
     n, centre, middle = len(x), x.mean(), y.mean()
     x_unit, y_unit = np.abs(x - centre).max(), np.abs(y - middle).max()
     u, v, rise = (x - centre) / x_unit, (y - middle) / y_unit, (y0 - middle) / y_unit
+    if abs(rise) > 1e100:
+        raise ValueError(f"y0 must lie within 1e100 times the spread of y, not at {y0}")
     squares = np.sum(u**2)
     W = np.sum(u * v) / squares
     s2 = np.sum((v - W * u) ** 2) / (n - 2)
     t2s2 = stats.t.ppf(0.5 + level / 2, df=n - 2) ** 2 * s2
     own = 1 / n + (1.0 if kind == "observation" else 0.0)
 
-    # With u = x − x̄, the inequality above is a u² − 2 h u + c ≤ 0.
+    # In these units the inequality above is a u² − 2 h u + c ≤ 0.
     a, h, c = W**2 - t2s2 / squares, W * rise, rise**2 - t2s2 * own
     discriminant = t2s2 * (rise**2 / squares + a * own)  # h² − a c, without its cancellation
     g = t2s2 / squares / W**2 if W else np.inf
@@ -111,8 +113,6 @@ def inverse_interval(x, y, y0, *, level=0.95, kind="mean"):
         ends = sorted([larger / (a or -0.0), c / larger] if larger else [0.0, 0.0])
     shape, message = ("interval", INTERVAL) if a > 0 else ("rays", RAYS)
     low, high = (float(centre + x_unit * end) for end in ends)
-    if np.isnan([low, high, g]).any() or np.isinf(x0):
-        raise ValueError(f"y0 must not be so far from y that floating point fails, as {y0} is")
     return InverseInterval(float(x0), shape, low, high, float(g), message.format(level))
 
 

@@ -1,5 +1,6 @@
-"""What several test modules share: the built book, and a browser to read it with."""
+"""What several test modules share: errors by name, the built book, a browser to read it with."""
 
+import contextlib
 import gzip
 import os
 import subprocess
@@ -16,6 +17,17 @@ HTML = ROOT / "_build" / "html"
 
 sys.path.insert(0, str(ROOT / "book" / "_ext"))
 import pdf  # noqa: E402
+
+
+@contextlib.contextmanager
+def refused_by_name(error, words):
+    """Expect an error whose message begins with the first of the words, and has the others."""
+    with pytest.raises(error) as caught:
+        yield
+    message = str(caught.value)
+    assert message.startswith(words[0]), message
+    for word in words[1:]:
+        assert word in message
 
 
 @pytest.fixture(scope="session")

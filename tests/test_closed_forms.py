@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from conftest import refused_by_name
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import special
@@ -90,9 +91,5 @@ def test_shapes_are_kept():
     ],
 )
 def test_bad_arguments_are_named(call, error, words):
-    with pytest.raises(error) as caught:
+    with refused_by_name(error, words):
         call()
-    message = str(caught.value)
-    assert message.startswith(words[0])
-    for word in words[1:]:
-        assert word in message

@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+from conftest import refused_by_name
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
@@ -59,12 +60,8 @@ def test_noise_has_the_moments_of_the_docstring():
     ],
 )
 def test_bad_arguments_are_named(arguments, error, words):
-    with pytest.raises(error) as caught:
+    with refused_by_name(error, words):
         noisy_line(**{"seed": 1} | arguments)
-    message = str(caught.value)
-    assert message.startswith(words[0])
-    for word in words[1:]:
-        assert word in message
 
 
 def test_beetles_are_those_of_bliss():

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from conftest import refused_by_name
 from scipy import special
 
 from helpers import gates
@@ -228,12 +229,8 @@ def replay_with(**settings):
     ],
 )
 def test_bad_arguments_are_named(call, error, words):
-    with pytest.raises(error) as caught:
+    with refused_by_name(error, words):
         call()
-    message = str(caught.value)
-    assert message.startswith(words[0])
-    for word in words[1:]:
-        assert word in message
 
 
 def test_a_sequence_of_open_length_has_gates_at_every_step():

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from conftest import refused_by_name
 
 from helpers import objectives
 from helpers.backend import keras
@@ -105,12 +106,8 @@ def test_inputs_after_the_last_wanted_step_are_undetermined():
     ],
 )
 def test_bad_arguments_are_named(changes, error, words):
-    with pytest.raises(error) as caught:
+    with refused_by_name(error, words):
         determination(**({"model": CURVED, "x": X} | changes))
-    message = str(caught.value)
-    assert message.startswith(words[0])
-    for word in words[1:]:
-        assert word in message
 
 
 def test_a_derivative_that_is_not_finite_is_refused():

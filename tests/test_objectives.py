@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from conftest import refused_by_name
 from scipy import optimize, special
 
 from helpers import linear_maps, objectives, priors
@@ -430,9 +431,5 @@ def descend(**changes):
     ],
 )
 def test_bad_arguments_are_named(call, error, words):
-    with pytest.raises(error) as caught:
+    with refused_by_name(error, words):
         call()
-    message = str(caught.value)
-    assert message.startswith(words[0])
-    for word in words[1:]:
-        assert word in message

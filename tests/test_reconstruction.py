@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from conftest import refused_by_name
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -495,9 +496,5 @@ RELU = network(keras.layers.Dense(1, activation="relu"))
 )
 def test_bad_arguments_are_named(changes, error, words):
     arguments = {"model": LINE, "target": 1.0, "start": 0.0, "learning_rate": 0.1} | changes
-    with pytest.raises(error) as caught:
+    with refused_by_name(error, words):
         reconstruct(arguments.pop("model"), arguments.pop("target"), **arguments)
-    message = str(caught.value)
-    assert message.startswith(words[0])
-    for word in words[1:]:
-        assert word in message

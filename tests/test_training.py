@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from conftest import refused_by_name
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize, special
@@ -195,12 +196,8 @@ def shares(model, y, kind):
     ],
 )
 def test_bad_arguments_are_named(call, error, words):
-    with pytest.raises(error) as caught:
+    with refused_by_name(error, words):
         call()
-    message = str(caught.value)
-    assert message.startswith(words[0])
-    for word in words[1:]:
-        assert word in message
 
 
 def test_the_loss_is_per_observation_whatever_the_counts():

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from conftest import refused_by_name
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
@@ -179,9 +180,5 @@ def test_the_ozone_monitor():
 )
 def test_bad_arguments_are_named(changes, error, words):
     arguments = {"x": [0.0, 1.0, 2.0], "y": [0.0, 1.5, 2.0], "y0": 1.0} | changes
-    with pytest.raises(error) as caught:
+    with refused_by_name(error, words):
         inverse_interval(**arguments)
-    message = str(caught.value)
-    assert message.startswith(words[0])
-    for word in words[1:]:
-        assert word in message

@@ -4,6 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from conftest import refused_by_name
 
 from helpers.validation import choice, finite_array, finite_number, in_shape, whole_number
 
@@ -39,12 +40,8 @@ def test_one_number_is_a_number(value):
     ],
 )
 def test_bad_arguments_are_named(call, error, words):
-    with pytest.raises(error) as caught:
+    with refused_by_name(error, words):
         call()
-    message = str(caught.value)
-    assert message.startswith(words[0])
-    for word in words[1:]:
-        assert word in message
 
 
 def test_a_masked_array_without_masked_values_is_an_array():
