@@ -45,7 +45,8 @@ def setup(app):
 
 def load_parts_of_mathjax(app, config):
     config.mathjax_path = "mathjax/startup.js"
-    config.mathjax3_config["loader"] = {"load": list(MATHJAX)}
+    loader = {"load": list(MATHJAX)}
+    config.mathjax3_config = (config.mathjax3_config or {}) | {"loader": loader}
 
 
 def make_folder(app):
