@@ -18,6 +18,17 @@ from helpers.validation import finite_number
 
 MIME_TYPE = "application/vnd.vegalite.v5+json"
 
+# A drag begins with the first button, or a finger, on the handle, and lasts until it is let go.
+DRAG = {
+    "source": "window",
+    "type": "pointermove",
+    "consume": True,
+    "between": [
+        {"markname": "handle_marks", "type": "pointerdown", "filter": "event.button === 0"},
+        {"merge": [{"source": "window", "type": end} for end in ("pointerup", "pointercancel")]},
+    ],
+}
+
 WIDTH = 590  # of the plane between the axes, in pixels; the page narrows it on a phone
 
 
@@ -113,9 +124,9 @@ class LiveFigure:
             # Vega-Lite hands `on` over to Vega, but Altair does not know it.
             bound = next(p for p in self.spec["params"] if p["name"] == name)
             low, high, step = (bound["bind"][key] for key in ("min", "max", "step"))
-            events = "[@handle_marks:pointerdown, window:pointerup] > window:pointermove!"
-            update = f"clamp(round(({value}) / {step}) * {step}, {low}, {high})"
-            bound["on"] = [{"events": events, "update": update}]
+            # Times 0.01 would give 0.5700000000000001, divided by 100 gives 0.57.
+            update = f"clamp(round(({value}) / {step}) / {1 / step:g}, {low}, {high})"
+            bound["on"] = [{"events": DRAG, "update": update}]
 
     @functools.cached_property
     def still(self):

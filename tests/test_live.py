@@ -441,7 +441,58 @@ def test_the_address_sets_the_figure(show):
     figure.page.wait_for_function("document.getElementById('fig-saturation').liveView")
     assert (figure.signal("cost"), figure.signal("start")) == (cost, 5)
     assert figure.box.get_by_label(cost).is_checked()
-    assert figure.box.bounding_box()["y"] < 900
+
+
+@pytest.mark.parametrize(
+    ("state", "told"),
+    [
+        ("y0=0.9.", "To kill 90% "),  # a full stop after the link
+        ("y0=0.904", "To kill 90% "),
+        ("y0=5", "To kill 99% "),
+        ("y0=-1", "To kill 1% "),
+        ("y0=", "To kill 50% "),
+        ("y0=%", "To kill 50% "),
+        ("y0=NaN&W=3&other=1&words=no", "To kill 50% "),
+    ],
+)
+def test_the_address_sets_only_what_a_control_can_be_set_to(show, state, told):
+    figure = show("fig-dose", f"#fig-dose?{state}")
+    expected = {"90": "?y0=0.9", "99": "?y0=0.99", "1%": "?y0=0.01"}.get(told[8:10], "")
+    figure.page.wait_for_function(
+        "expected => location.hash === '#fig-dose' + expected", arg=expected
+    )
+    assert figure.words.startswith(told)
+    assert figure.signal("W") > 30
+
+
+def test_the_address_sets_no_cost_that_is_none(show):
+    figure = show("fig-saturation", "#fig-saturation?cost=none&start=2.6")
+    figure.page.wait_for_function("location.hash === '#fig-saturation?start=3'")
+    assert figure.words.startswith("From z = 3, descent on the squared error of y arrives")
+
+
+@pytest.mark.parametrize("state", ["fig-dose?y0=0.9", "fig-saturation?start=3", "fig-kernel?u=0.5"])
+def test_a_link_with_a_state_leads_to_the_whole_figure(browser, pages, visit, state):
+    context = browser.new_context(offline=True, viewport={"width": 1280, "height": 800})
+    name = state.split("?")[0]
+    page, complaints = visit(context, pages[FIGURES[name]], f"#{state}")
+    page.wait_for_function("name => document.getElementById(name).liveView", arg=name)
+    page.wait_for_timeout(2000)
+    box = page.locator(f"#{name}").bounding_box()
+    assert box["y"] >= 0
+    assert box["y"] + box["height"] <= 801
+    assert not complaints
+    context.close()
+
+
+def test_a_phrase_whose_state_is_set_still_leads_to_its_figure(show):
+    figure = show("fig-saturation")
+    first = figure.signal("start"), figure.signal("cost")
+    figure.page.get_by_role("button", name="to 0.9", exact=True).click()
+    figure.page.wait_for_function("location.hash === '#fig-dose?y0=0.9'")
+    figure.page.get_by_role("button", name="from 8", exact=True).click()
+    figure.page.wait_for_function("location.hash === '#fig-saturation'")
+    assert (figure.signal("start"), figure.signal("cost")) == first
 
 
 @for_each_figure
@@ -497,23 +548,62 @@ def test_the_start_can_be_dragged_across_the_plane(show):
     assert f"From (−{-after[0]:.1f}, {after[1]:.1f})" in figure.words
 
 
-def test_the_dot_can_be_dragged_by_touch(browser, pages, visit):
+def test_what_is_dragged_keeps_to_the_steps_of_its_slider(show):
+    figure = show("fig-dose")
+    dot = figure.box.locator(".handle_marks path").bounding_box()
+    x, y = dot["x"] + dot["width"] / 2, dot["y"] + dot["height"] / 2
+    mouse = figure.page.mouse
+    mouse.move(x, y)
+    mouse.down()
+    seen = set()
+    for up in range(0, 110, 2):
+        mouse.move(x, y - up)
+        seen.add(figure.signal("y0"))
+    mouse.up()
+    assert len(seen) > 40
+    assert seen == {round(value, 2) for value in seen}
+
+
+def test_only_the_first_button_of_the_mouse_drags(show):
+    figure = show("fig-title")
+    dot = figure.box.locator(".handle_marks path").bounding_box()
+    x, y = dot["x"] + dot["width"] / 2, dot["y"] + dot["height"] / 2
+    figure.page.mouse.move(x, y)
+    figure.page.mouse.down(button="right")
+    figure.page.mouse.move(x, y - 40)
+    figure.page.mouse.up(button="right")
+    assert figure.signal("y0") == 100
+
+
+@pytest.mark.parametrize("end", ["touchEnd", "touchCancel"])
+def test_the_dot_can_be_dragged_by_touch(browser, pages, visit, end):
     context = browser.new_context(
         offline=True, has_touch=True, viewport={"width": 390, "height": 900}
     )
     page, complaints = visit(context, pages[FIGURES["fig-title"]])
     figure = Figure(page, "fig-title")
-    dot = figure.box.locator(".handle_marks path").bounding_box()
+    place, scrolled = figure.box.locator(".handle_marks path"), page.evaluate("scrollY")
+    dot = place.bounding_box()
     x, y = dot["x"] + dot["width"] / 2, dot["y"] + dot["height"] / 2
     finger = context.new_cdp_session(page)
-    for kind, points in [
-        ("touchStart", [{"x": x, "y": y}]),
-        ("touchMove", [{"x": x, "y": y - 15}]),
-        ("touchMove", [{"x": x, "y": y - 30}]),
-        ("touchEnd", []),
-    ]:
-        finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
-    assert figure.signal("y0") > 110
+
+    def swipe(x, y, end):
+        """From a place up, by 48 pixels in steps of 4."""
+        touches = [("touchStart", y), *[("touchMove", y - up) for up in range(4, 52, 4)]]
+        for kind, height in touches:
+            at = {"type": kind, "touchPoints": [{"x": x, "y": height}]}
+            finger.send("Input.dispatchTouchEvent", at)
+        finger.send("Input.dispatchTouchEvent", {"type": end, "touchPoints": []})
+        page.wait_for_timeout(100)
+
+    swipe(x, y, end)
+    dragged = place.bounding_box()
+    np.testing.assert_allclose(dragged["y"] + dragged["height"] / 2, y - 48, atol=2)
+    assert page.evaluate("scrollY") == scrolled
+    after = figure.signal("y0")
+    swipe(200, 800, "touchEnd")  # on the text: it scrolls, and moves no figure
+    assert figure.signal("y0") == after > 150
+    assert page.evaluate("scrollY") > scrolled
     assert not complaints
     context.close()
 

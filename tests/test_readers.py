@@ -3,6 +3,7 @@
 import re
 from html import unescape
 
+import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from conftest import HTML, first_view
@@ -131,6 +132,35 @@ def test_a_glossary_term_shows_its_definition(pages, browser, visit):
     assert note.is_visible()
     page.keyboard.press("Escape")
     assert not note.is_visible()
+    context.close()
+
+
+def test_a_definition_has_its_place_above_where_there_is_none_below(pages, browser, visit):
+    context = browser.new_context(offline=True, viewport={"width": 1280, "height": 800})
+    page, _ = visit(context, pages["book/03_reconstruction.html"])
+    term = page.locator(".explained").last
+    page.wait_for_timeout(500)  # the figures are awake, and nothing moves any more
+    term.evaluate("term => term.scrollIntoView({block: 'end', behavior: 'instant'})")
+    term.hover()
+    note, word = term.locator("[role=tooltip]").bounding_box(), term.bounding_box()
+    assert note["y"] >= 0
+    np.testing.assert_allclose(note["y"] + note["height"], word["y"], atol=1)
+    context.close()
+
+
+def test_a_dark_page_is_printed_on_white_with_its_solutions(pages, browser, visit):
+    context = browser.new_context(offline=True, color_scheme="dark")
+    page, _ = visit(context, pages["book/01_dataset.html"])
+    theme = "document.documentElement.dataset.theme"
+    hidden = page.locator("div.solution p").filter(has_text="The mean of").first
+    assert page.evaluate(theme) == "dark"
+    assert not hidden.is_visible()
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.evaluate(theme) == "light"
+    assert hidden.is_visible()
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.evaluate(theme) == "dark"
     context.close()
 
 

@@ -45,8 +45,8 @@ def setup(app):
 
 def load_parts_of_mathjax(app, config):
     config.mathjax_path = "mathjax/startup.js"
-    loader = {"load": list(MATHJAX)}
-    config.mathjax3_config = (config.mathjax3_config or {}) | {"loader": loader}
+    options = config.mathjax3_config or {}
+    config.mathjax3_config = options | {"loader": {"load": list(MATHJAX)}}
 
 
 def make_folder(app):

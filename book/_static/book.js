@@ -18,10 +18,12 @@ for (const term of document.querySelectorAll(".explained")) {
   const place = () => {
     term.classList.remove("put-away");
     note.style.translate = "";
-    const { left, right } = note.getBoundingClientRect();
+    const { left, right, top, bottom, height } = note.getBoundingClientRect();
     const room = document.documentElement.clientWidth - 8;
     const shift = Math.max(Math.min(0, room - right), 8 - left);
-    note.style.translate = `${shift}px`;
+    const above = term.getBoundingClientRect().top - height; // where there is no place below
+    const lift = bottom > innerHeight && above > 0 ? above - top : 0;
+    note.style.translate = `${shift}px ${lift}px`;
   };
   term.addEventListener("mouseenter", place);
   term.addEventListener("focusin", place);
@@ -31,3 +33,11 @@ addEventListener("keydown", (event) => {
     document.querySelectorAll(".explained").forEach((term) => term.classList.add("put-away"));
   }
 });
+
+// Paper is white, whatever the screen.
+let theme;
+addEventListener("beforeprint", () => {
+  theme = document.documentElement.dataset.theme;
+  document.documentElement.dataset.theme = "light";
+});
+addEventListener("afterprint", () => (document.documentElement.dataset.theme = theme));

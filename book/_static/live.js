@@ -3,7 +3,7 @@
 // controls; it can be set by buttons in the text, and by the page's address: #name?control=value.
 
 const here = document.currentScript.src;
-const awake = new Map(); // figure name -> promise of its Vega view
+const awake = new Map(); // figure name -> promise of the figure, alive
 
 function specification(name) {
   return document.querySelector(`script[data-live="${CSS.escape(name)}"]`);
@@ -53,20 +53,26 @@ async function build(name) {
   view.addSignalListener("words", say);
   say("words", view.signal("words"));
 
-  const names = spec.params.filter((p) => p.bind).map((p) => p.name);
+  const binds = new Map(spec.params.filter((p) => p.bind).map((p) => [p.name, p.bind]));
+  const names = [...binds.keys()];
   const first = names.map((control) => view.signal(control));
-  names.forEach((control) =>
-    view.addSignalListener(control, () => {
-      const changed = names.filter((n, i) => view.signal(n) !== first[i]);
-      const query = changed.map((n) => `${n}=${encodeURIComponent(view.signal(n))}`).join("&");
-      history.replaceState(null, "", `#${name}` + (query && `?${query}`));
-    }),
+  const toAddress = () => {
+    const changed = names.filter((n, i) => view.signal(n) !== first[i]);
+    const query = changed.map((n) => `${n}=${encodeURIComponent(view.signal(n))}`).join("&");
+    history.replaceState(null, "", `#${name}` + (query && `?${query}`));
+  };
+  names.forEach((control) => view.addSignalListener(control, toAddress));
+  // A finger on the dot drags it, and does not scroll the page. CSS cannot say so within an SVG.
+  picture.addEventListener(
+    "touchstart",
+    (event) => event.target.closest(".handle_marks") && event.preventDefault(),
+    { passive: false },
   );
   controls.setAttribute("aria-label", "Controls of the figure");
   figure.classList.add("live-awake");
   figure.prepend(live);
   figure.liveView = view; // for the tests, and the curious
-  return view;
+  return { view, binds, toAddress };
 }
 
 // Planes are as wide as the column allows: what surrounds them (axis, labels, padding) is fixed.
@@ -77,29 +83,45 @@ function fit(spec, available) {
   }
 }
 
+// The value nearest to a text that a control can take; undefined where there is none.
+function allowed(bind, text) {
+  if (bind?.options) return bind.options.find((option) => option === text);
+  const value = parseFloat(text);
+  if (!bind || !Number.isFinite(value)) return undefined;
+  const { min, max, step } = bind;
+  const slider = Object.assign(document.createElement("input"), { type: "range", min, max, step });
+  slider.value = value;
+  return Number(slider.value);
+}
+
 // state: "name?control=value&…"; controls that it does not name keep their value.
-async function show(state, scroll) {
+async function show(state, behavior) {
   const [name, query] = state.split("?");
   if (!specification(name)) return;
-  const view = await wake(name);
+  const { view, binds, toAddress } = await wake(name);
   for (const [control, text] of new URLSearchParams(query)) {
-    const now = view.signal(control); // an unknown name is an error that the console shows
-    view.signal(control, typeof now === "number" ? Number(text) : text);
+    const value = allowed(binds.get(control), text);
+    if (value !== undefined) view.signal(control, value);
   }
   await view.runAsync();
+  toAddress();
+  await window.MathJax?.startup?.promise; // which moves what is below
   const figure = document.getElementById(name);
   const { top, bottom } = figure.getBoundingClientRect();
-  if (scroll && (top < 60 || bottom > innerHeight)) {
-    const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    figure.scrollIntoView({ block: "nearest", behavior: calm ? "auto" : "smooth" });
+  if (top < 60 || bottom > innerHeight) {
+    const block = bottom - top > innerHeight - 60 ? "start" : "nearest";
+    figure.scrollIntoView({ block, behavior });
   }
 }
 
 document.documentElement.classList.add("live-scripts");
 document.querySelectorAll("button[data-state]").forEach((button) =>
-  button.addEventListener("click", () => show(button.dataset.state, true)),
+  button.addEventListener("click", () => {
+    const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    show(button.dataset.state, calm ? "instant" : "smooth");
+  }),
 );
-const fromAddress = () => show(decodeURI(location.hash.slice(1)), true);
+const fromAddress = () => show(location.hash.slice(1), "instant");
 addEventListener("hashchange", fromAddress);
 if (location.hash.includes("?")) fromAddress();
 
