@@ -3,6 +3,7 @@
 import contextlib
 import gzip
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,13 +11,30 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 from filelock import FileLock
+from hypothesis import settings
 from playwright.sync_api import Error, sync_playwright
 
 ROOT = Path(__file__).parents[1]
 HTML = ROOT / "_build" / "html"
+CONTENTS = re.findall(r"(?:file|root): (\S+)", (ROOT / "_toc.yml").read_text())
 
 sys.path.insert(0, str(ROOT / "book" / "_ext"))
 import pdf  # noqa: E402
+
+# No verdict of a test depends on how fast the machine is.
+settings.register_profile("no clock", deadline=None)
+settings.load_profile("no clock")
+
+# Long files start first, so that no core waits for the last one.
+LONGEST = ("test_readers", "test_build", "test_live", "test_take_home", "test_book")
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if "build" in getattr(item, "fixturenames", ()):
+            item.add_marker("pages")
+    places = {name: i for i, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
 
 
 @contextlib.contextmanager
@@ -30,17 +48,49 @@ def refused_by_name(error, words):
         assert word in message
 
 
+class Pages(dict):
+    """{name: path} of the built pages. To ask for one of a chapter that failed skips the test.
+
+    That the chapter failed is said by a test of its own (in test_book.py), and by nbval.
+    """
+
+    def __getitem__(self, name):
+        path = super().__getitem__(name)
+        if failed(path):
+            pytest.skip(f"the chapter of {name} failed, so its page is not whole")
+        return path
+
+
+def failed(path):
+    """Whether a page says that its chapter failed."""
+    return "failed-chapter" in path.read_text(encoding="utf-8")
+
+
+def build_once(folder, log):
+    """Build the book, in one process of a run; what the build says goes into the log."""
+    with FileLock(f"{log}.lock"):  # test modules run in parallel
+        if not log.exists():
+            command = [Path(sys.executable).with_name("jupyter-book"), "build", "."]
+            command += ["--warningiserror", "--keep-going"]
+            build = subprocess.run(
+                command, cwd=folder, stdout=-1, stderr=subprocess.STDOUT, text=True, check=False
+            )
+            log.write_text(f"{build.returncode}\n{build.stdout}")
+
+
 @pytest.fixture(scope="session")
-def pages(tmp_path_factory, testrun_uid):
-    """All pages of the book, built once a run (from the cache, where nothing has changed)."""
-    command = [Path(sys.executable).with_name("jupyter-book"), "build", ".", "-W", "--keep-going"]
-    built = tmp_path_factory.getbasetemp().parent / f"built-{testrun_uid}"
-    with FileLock(f"{built}.lock"):  # test modules run in parallel
-        if not built.exists():
-            build = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-            assert build.returncode == 0, build.stderr
-            built.touch()
-    return {str(path.relative_to(HTML)): path for path in sorted(HTML.rglob("*.html"))}
+def build(tmp_path_factory, testrun_uid):
+    """The exit code of the book's build, run once (from the cache, where it can), and its words."""
+    log = tmp_path_factory.getbasetemp().parent / f"build-{testrun_uid}"
+    build_once(ROOT, log)
+    code, words = log.read_text().split("\n", 1)
+    return int(code), words
+
+
+@pytest.fixture(scope="session")
+def pages(build):
+    """All pages that the build has written."""
+    return Pages({str(path.relative_to(HTML)): path for path in sorted(HTML.rglob("*.html"))})
 
 
 @pytest.fixture(scope="session")

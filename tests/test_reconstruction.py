@@ -47,7 +47,7 @@ def eager_descent(model, target, start, learning_rate, steps):
 # --- the answer ------------------------------------------------------------------------------
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     W=st.floats(0.05, 20) | st.floats(-20, -0.05),
     b=st.floats(-50, 50),
@@ -68,7 +68,7 @@ def test_a_line_is_inverted(W, b, y0, start, fraction):
 LINE_OF_ANY_WEIGHT = neuron("linear", W=1.0)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(y0=st.floats(0.02, 0.98), start=st.floats(-2, 3), space=st.sampled_from(["output", "logit"]))
 def test_a_sigmoid_neuron_is_inverted(y0, start, space):
     rate = 1.0 if space == "output" else 0.1

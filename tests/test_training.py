@@ -13,7 +13,7 @@ from helpers.data import bliss_beetles, nist_norris, noisy_line
 from helpers.training import fit, neuron, set_weight_and_bias, train, weight_and_bias
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(
     slope=st.floats(0.1, 5), low=st.floats(-1e3, 1e3), scale=st.floats(1, 1e4), seed=st.integers(0)
 )

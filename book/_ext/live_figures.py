@@ -34,15 +34,27 @@ def setup(app):
 
 
 class SetState(SphinxPostTransform):
-    """Make buttons of the links that set the state of a live figure."""
+    """Make buttons of the links that set the state of a live figure.
+
+    In a chapter that failed before the figure they are plain text.
+    """
 
     default_priority = 900
 
     def run(self, **kwargs):
-        for link in list(self.document.findall(nodes.reference)):
-            uri = link.get("refuri", "")
-            if uri.startswith("live:"):
-                state = html.escape(html.unescape(uri.removeprefix("live:")))
+        links = [
+            link
+            for link in self.document.findall(nodes.reference)
+            if link.get("refuri", "").startswith("live:")
+        ]
+        failed = self.env.docname in self.env.failed_chapters
+        alive = live_figures(self.app, self.env.docname) if failed else {}
+        for link in links:
+            state = html.unescape(link["refuri"].removeprefix("live:"))
+            if failed and state.partition("?")[0] not in alive:
+                link.replace_self(link.children)
+            else:
+                state = html.escape(state)
                 button = f'<button type="button" data-state="{state}">'
                 opened = nodes.raw("", button, format="html")
                 closed = nodes.raw("", "</button>", format="html")
