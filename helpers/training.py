@@ -6,10 +6,12 @@ takes that away; the weights are then converted, so that the neuron answers to t
 Chapter 2 tells the story.
 """
 
+import weakref
+
 import numpy as np
 
 from helpers.backend import keras, tf
-from helpers.models import check_model, in_format, last_activation
+from helpers.models import all_layers, check_model, in_format, last_activation
 from helpers.validation import (
     choice,
     finite_array,
@@ -177,7 +179,8 @@ def fit(model, x, y, *, steps, loss="mean_squared_error", learning_rate=0.01):
 
     Notes
     -----
-    Adam: Kingma and Ba :cite:p:`kingma2015`.
+    Adam: Kingma and Ba :cite:p:`kingma2015`. The first training of a model compiles its steps; one
+    that starts again from other weights (`model.set_weights`) does not wait for that.
     """
     check_model(model)
     choice("loss", loss, LOSSES)
@@ -225,10 +228,26 @@ def _check_shares(model, y, loss):
 
 
 def _all_data_at_once(model, optimizer, loss, columns, steps):
-    """Train on one batch, again and again, in compiled calls of ten steps; the losses."""
+    """Train on one batch, again and again, in compiled calls of ten steps; the losses.
+
+    A model that was trained like this before keeps its compiled call, with an optimizer reset.
+    """
     dtype = model.inputs[0].dtype
-    loss = LOSSES[loss](dtype=dtype)  # float32 by default, whatever the model
-    model.compile(optimizer=optimizer, loss=loss, steps_per_execution=STEPS_PER_CALL)
+    layers = list(all_layers(model))
+    settings = [(each, getattr(each, "activation", None), each.trainable) for each in layers]
+    purpose = [loss, type(optimizer), settings]
+    if _COMPILED.get(model) == [purpose, getattr(model, "optimizer", None)]:
+        for variable in model.optimizer.variables:  # its moments, and how many steps it has made
+            variable.assign(keras.ops.zeros_like(variable))
+        model.optimizer.learning_rate.assign(optimizer.learning_rate)
+    else:
+        model.compile(
+            optimizer=optimizer,
+            loss=LOSSES[loss](dtype=dtype),  # float32 by default, whatever the model
+            steps_per_execution=STEPS_PER_CALL,
+            jit_compile=any(isinstance(layer, keras.layers.RNN) for layer in layers),
+        )
+        _COMPILED[model] = [purpose, optimizer]
     batch = tf.data.Dataset.from_tensors(tuple(column.astype(dtype) for column in columns))
     history = model.fit(
         batch.repeat(),
@@ -238,6 +257,10 @@ def _all_data_at_once(model, optimizer, loss, columns, steps):
         verbose=0,
     )
     return np.array(history.history["loss"])
+
+
+# What each model was compiled for by this module, and the optimizer that it has from it.
+_COMPILED = weakref.WeakKeyDictionary()
 
 
 def _steps(steps):

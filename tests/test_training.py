@@ -216,3 +216,35 @@ def test_a_diverged_training_leaves_the_model_as_it_was():
     with pytest.raises(ValueError, match="diverged"):
         train(model, X, Y, learning_rate=9)
     assert weight_and_bias(model) == (1.0, 2.0)
+
+
+def test_a_training_that_starts_again_is_a_first_one():
+    """Whatever was trained before, with another rate or loss or activation, or by the user."""
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, (50, 3))
+    y = np.tanh(x @ [[1.0], [-1.0], [0.5]]) / 2 + 0.5
+
+    def network(activation="tanh"):
+        keras.utils.set_random_seed(1)
+        hidden = keras.layers.Dense(4, activation=activation)
+        end = keras.layers.Dense(1, activation="sigmoid")
+        return keras.Sequential([keras.Input((3,)), hidden, end])
+
+    expected = fit(network(), x, y, steps=50)
+    model = network()
+    first = model.get_weights()
+    fit(model, x, y, steps=20, learning_rate=0.1)
+    fit(model, x, y, steps=20, loss="binary_crossentropy")
+    for between in (
+        lambda: None,
+        lambda: fit(model, x, y, steps=20, learning_rate=0.1),
+        lambda: fit(model, x, y, steps=20, loss="binary_crossentropy"),
+        lambda: (model.compile("sgd", "mse"), model.fit(x, y, verbose=0)),
+    ):
+        between()
+        model.set_weights(first)
+        np.testing.assert_array_equal(fit(model, x, y, steps=50), expected)
+
+    model.layers[0].activation = keras.activations.relu
+    model.set_weights(first)
+    np.testing.assert_array_equal(fit(model, x, y, steps=50), fit(network("relu"), x, y, steps=50))

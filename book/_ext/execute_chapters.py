@@ -23,6 +23,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import nbformat
+from failed_chapters import fit_for_the_page
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
 from nbclient import NotebookClient
@@ -31,7 +32,6 @@ from nbclient.exceptions import (
     CellTimeoutError,
     DeadKernelError,
 )
-from failed_chapters import fit_for_the_page
 from sphinx.util import logging
 
 logger = logging.getLogger(__name__)
@@ -131,6 +131,7 @@ def execute(notebook, path, timeout):
     client = NotebookClient(
         notebook,
         timeout=timeout,
+        record_timing=False,  # it would be part of the cache's key
         resources={"metadata": {"path": str(path.parent)}},
         on_cell_execute=note,
         extra_arguments=["--log-level=ERROR"],  # the kernel's own notes

@@ -17,11 +17,12 @@ from helpers.figures import LIGHT
 PATH = re.compile(r"(?:\b[A-Za-z]:|~)?(?:[\\/][\w.@+-]+)+[\\/](?=[\w.@+<-])")
 
 NOT_DRAWN = f"""\
-<svg xmlns="http://www.w3.org/2000/svg" width="460pt" height="120pt" viewBox="0 0 460 120">
-<rect x="1" y="1" width="458" height="118" fill="none" stroke="{LIGHT["data"]}"
- stroke-dasharray="6 4"/>
+<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 460 120"
+ width="460pt" height="120pt">
+<rect x="1" y="1" width="458" height="118" fill="none"
+ stroke="{LIGHT["data"]}" stroke-dasharray="6 4"/>
 <text x="230" y="65" text-anchor="middle" font-family="serif" font-size="15"
- fill="{LIGHT["ink"]}">This figure was not drawn: the chapter failed before it.</text>
+ fill="{LIGHT["ink"]}">Not drawn: the chapter failed before this figure.</text>
 </svg>"""
 
 
