@@ -40,7 +40,14 @@ def pytest_runtest_makereport(item, call):
 def pytest_runtest_teardown(item, nextitem):
     if not isinstance(item, IPyNbCell):
         return
-    item.cell.outputs = item.test_outputs or []
+    quiet = item.cell.source.rstrip().endswith(
+        ";"
+    )  # which nbval does not heed
+    item.cell.outputs = [
+        output
+        for output in item.test_outputs or []
+        if not (quiet and output.output_type == "execute_result")
+    ]
     last = nextitem is None or nextitem.parent is not item.parent
     wanted = last and item.config.option.for_the_build
     if wanted and HAS_FAILED not in item.parent.stash:
