@@ -68,8 +68,8 @@ def tell(app, doctree):
         nodes.Text("When this page was built, "),
         cell,
         nodes.Text(
-            " of the chapter failed on this machine. What stands behind it "
-            "has no results. The fault may be the machine's or the book's."
+            " of the chapter failed on this machine. What comes after it has "
+            "no results. The fault may lie with the machine or the book."
         ),
     )
     advice = nodes.paragraph(
