@@ -66,23 +66,23 @@ def failed(path):
     return "failed-chapter" in path.read_text(encoding="utf-8")
 
 
-def build_once(folder, log):
-    """Build the book, in one process of a run; what the build says goes into the log."""
-    with FileLock(f"{log}.lock"):  # test modules run in parallel
-        if not log.exists():
-            command = [Path(sys.executable).with_name("jupyter-book"), "build", "."]
-            command += ["--warningiserror", "--keep-going"]
-            build = subprocess.run(
-                command, cwd=folder, stdout=-1, stderr=subprocess.STDOUT, text=True, check=False
-            )
-            log.write_text(f"{build.returncode}\n{build.stdout}")
-
-
 @pytest.fixture(scope="session")
 def build(tmp_path_factory, testrun_uid):
     """The exit code of the book's build, run once (from the cache, where it can), and its words."""
     log = tmp_path_factory.getbasetemp().parent / f"build-{testrun_uid}"
-    build_once(ROOT, log)
+    with FileLock(f"{log}.lock"):  # test modules run in parallel
+        if not log.exists():
+            command = [Path(sys.executable).with_name("jupyter-book"), "build", "."]
+            command += ["--warningiserror", "--keep-going"]
+            run = subprocess.run(
+                command,
+                cwd=ROOT,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                check=False,
+            )
+            log.write_text(f"{run.returncode}\n{run.stdout}")
     code, words = log.read_text().split("\n", 1)
     return int(code), words
 

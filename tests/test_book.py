@@ -38,8 +38,8 @@ class Page(html.parser.HTMLParser):
 
 def test_the_build_ends_cleanly(build):
     code, words = build
-    broken = re.findall(r"^book/\S+, cell \d+ failed: .*$", words, re.MULTILINE)
-    assert code == 0 or broken, words  # those are named by the next test
+    broken = re.search(r"book/\S+, cell \d+ failed: ", words)
+    assert code == 0 or broken, words  # a chapter that failed is named by the next test
 
 
 @pytest.mark.parametrize("name", CONTENTS)
