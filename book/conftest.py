@@ -40,19 +40,19 @@ def pytest_runtest_makereport(item, call):
 def pytest_runtest_teardown(item, nextitem):
     if not isinstance(item, IPyNbCell):
         return
-    quiet = item.cell.source.rstrip().endswith(
-        ";"
-    )  # which nbval does not heed
+    # IPython shows no value behind a semicolon; nbval keeps it all the same.
+    quiet = item.cell.source.rstrip().endswith(";")
     item.cell.outputs = [
         output
         for output in item.test_outputs or []
         if not (quiet and output.output_type == "execute_result")
     ]
-    last = nextitem is None or nextitem.parent is not item.parent
-    wanted = last and item.config.option.for_the_build
-    if wanted and HAS_FAILED not in item.parent.stash:
-        notebook = item.parent.nb
-        if not stderr_of(notebook):
-            caches = ROOT / "_build" / ".jupyter_cache"
-            cache = get_cache(caches / digest_of_inputs(ROOT))
-            keep(cache, notebook, item.path, {})
+    if nextitem is not None and nextitem.parent is item.parent:
+        return
+    clean = HAS_FAILED not in item.parent.stash and not stderr_of(
+        item.parent.nb
+    )
+    if clean and item.config.option.for_the_build:
+        caches = ROOT / "_build" / ".jupyter_cache"
+        cache = get_cache(caches / digest_of_inputs(ROOT))
+        keep(cache, item.parent.nb, item.path, {})

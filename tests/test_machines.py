@@ -80,6 +80,14 @@ def test_it_names_what_differs(small_book):
     assert len(failed) == 1
 
 
+def test_a_run_that_tries_nothing_is_no_success(small_book):
+    (small_book / "book" / "01_one.ipynb").unlink()
+    (small_book / "tests" / "test_one.py").unlink()
+    number, failed = machines.run("one-thread", small_book / "none.xml")
+    assert number == 0
+    assert [where for where, _ in failed] == ["pytest"]
+
+
 def test_it_says_what_it_cannot_run(monkeypatch):
     monkeypatch.setattr(machines, "X86", False)
     assert "x86" in machines.cannot_run("avx")

@@ -33,20 +33,24 @@ def test_a_page_serves_every_reader_from_disk_with_the_network_off(pages, browse
     context = browser.new_context(offline=True, viewport={"width": 1280, "height": 900})
     path = dict.__getitem__(pages, name)  # a chapter that failed has its page, too
     page, complaints = visit(context, path)
-    for theme, width in STATES:
+
+    def show(theme, width):
         page.emulate_media(color_scheme=theme)
         page.set_viewport_size({"width": width, "height": 900})
         if page.locator("script[data-live]").count():  # a live figure takes its width at its start
             page.reload()
             page.evaluate("() => window.MathJax?.startup?.promise")
         page.wait_for_timeout(300)
+
+    for theme, width in STATES:
+        show(theme, width)
         assert page.evaluate("document.documentElement.dataset.theme") in (theme, None)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         broken = "[...document.images].filter(i => i.complete && !i.naturalWidth).map(i => i.src)"
         assert not page.evaluate(broken)
         assert violations(page) == [], (theme, width)
     assert unset_formulas(page) == []
-    page.set_viewport_size({"width": 320, "height": 800})
+    show("light", 320)
     page.evaluate("scrollTo(0, document.body.scrollHeight / 2)")
     page.wait_for_timeout(200)
     assert page.evaluate("document.documentElement.scrollWidth") <= 320

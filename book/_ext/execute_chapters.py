@@ -104,15 +104,14 @@ def execute_chapters(app, env, docnames):
         }
         for done in as_completed(running):
             name = running[done]
+            notebook, path = missing[name]
             failure, seconds = done.result()
             data = {"execution_seconds": seconds}
             if failure:
+                fit_for_the_page(notebook, failure)
                 env.failed_chapters[name] = data["failure"] = failure
             verdict = "failed after" if failure else "took"
             logger.info("    %s %s %.0f s", name, verdict, seconds)
-            notebook, path = missing[name]
-            if failure:
-                fit_for_the_page(notebook, failure)
             keep(cache, notebook, path, data)
 
 
