@@ -181,16 +181,21 @@ def as_targets(model, target, shape):
             f"target must have shape {('N', *shape)}, or {shape} for one target, not {given.shape}"
         )
     converted = in_format("target", array, dtype)
+    check_range(model, array, converted)
+    return converted
+
+
+def check_range(model, given, converted):
+    """Raise where a target, given and converted, is none that the model's end can put out."""
     activation = last_activation(model)
     low, high, words = RANGES.get(activation, (-np.inf, np.inf, ""))
     outside = (converted <= low) | (converted >= high)
     if outside.any():
-        given, rounded = array[outside][0], converted[outside][0]
-        detail = f", which {dtype} rounds to {rounded}" if low < given < high else ""
+        given, rounded = given[outside][0], converted[outside][0]
+        detail = f", which {converted.dtype} rounds to {rounded}" if low < given < high else ""
         raise ValueError(
             f"target must lie {words}, the range of {activation!r}, not {given}{detail}"
         )
-    return converted
 
 
 def in_format(name, array, dtype):
