@@ -409,7 +409,7 @@ def descend(**changes):
         (lambda: priors.TotalVariation("much"), TypeError, ["weight", "much"]),
         (lambda: priors.TotalVariation(1.0, smoothing=0), ValueError, ["smoothing", "0"]),
         (lambda: priors.random_starts(NETWORK, 0, -1, 1, seed=0), ValueError, ["n", "0"]),
-        (lambda: priors.random_starts(NETWORK, 1, 1, 1, seed=0), ValueError, ["low", "high", "1"]),
+        (lambda: priors.random_starts(NETWORK, 1, 2, 1, seed=0), ValueError, ["low", "high", "2"]),
         (lambda: priors.random_starts(NETWORK, 1, -1, 1, seed=-1), ValueError, ["seed", "-1"]),
         (lambda: priors.random_starts(RECURRENT, 1, -1, 1, seed=0), ValueError, ["model", "None"]),
         (
