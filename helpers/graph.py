@@ -99,7 +99,7 @@ def reach(model, way, tensor_at):
             f"{layer.name!r}: Keras knows no graph there. Rebuild it as a functional model that "
             "calls the same layers: keras.Model(x, model.second(model.first(x)))"
         )
-    return _called_at(node, keras.Model(layer.input, reach(layer, further, tensor_at)))
+    return _called_at(node, keras.Model(inputs_of(layer), reach(layer, further, tensor_at)))
 
 
 def _called_at(node, model):
@@ -186,7 +186,7 @@ def preactivation(tensor):
     layer = node.operation
     if has_graph(layer):
         z = preactivation(layer.outputs[tensor._keras_history.tensor_index])
-        return _called_at(node, keras.Model(layer.input, z))
+        return _called_at(node, keras.Model(inputs_of(layer), z))
     if isinstance(layer, PASSING):
         return layer(preactivation(node.input_tensors[0]))
     if isinstance(layer, (keras.layers.Activation, keras.layers.Softmax, keras.layers.ReLU)):

@@ -41,8 +41,9 @@ class Determination:
     tolerance : float
         Singular values up to it count as 0.
     undetermined : ndarray of the input shape, bool
-        True where no gradient reaches an entry of the input, up to rounding: whatever a
-        reconstruction says of it is its start, not an answer.
+        True where no derivative by an entry of the input is above ε of the largest of all, ε being
+        the resolution of the number format: what a reconstruction says of it is its start, not an
+        answer.
     message : str
         In which units it was judged.
     """
@@ -103,9 +104,9 @@ def determination(model, x, *, rtol=None, scale=None):
     x : array_like of the shape of one input
         The place: one entry of `Reconstruction.x`.
     rtol : float, optional
-        The tolerance, relative to the largest singular value, or the largest derivative. Default:
-        ε √(m n), and at most √ε, with ε the resolution of the coarsest number format in the model:
-        each of the m n derivatives may be wrong by ε of the largest.
+        The tolerance, relative to the largest singular value. Default: ε √(m n), and at most √ε,
+        with ε the resolution of the coarsest number format in the model: each of the m n
+        derivatives may be wrong by ε of the largest.
     scale : float or array_like that broadcasts to an input, optional
         The size of one unit of each input, above 0: what counts as a change of the same size. The
         rank of an input whose entries have different units says little without it.
@@ -151,7 +152,7 @@ def determination(model, x, *, rtol=None, scale=None):
         singular_values=singular_values,
         row_space=directions[:rank].reshape(-1, *x.shape),
         tolerance=float(tolerance),
-        undetermined=(largest <= rtol * largest.max()).reshape(x.shape),
+        undetermined=(largest <= eps * largest.max()).reshape(x.shape),
         message=message,
     )
 

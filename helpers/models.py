@@ -69,7 +69,7 @@ def check_model(model):
         raise TypeError(
             f"model must have a gradient, but {lookup.name!r} ({type(lookup).__name__}) looks up "
             f"the input of {model.name!r}, or counts it. Cut the model after it, and seek what it "
-            "puts out: keras.Model(layer.output, model.output)"
+            "puts out: keras.Model(layer.output, model.outputs[0])"
         )
     if any(getattr(layer, "stateful", False) for layer in all_layers(model)):
         raise ValueError(
