@@ -18,7 +18,8 @@ import numpy as np
 from scipy import special
 
 from helpers.backend import keras
-from helpers.models import call_of, check_model, layer_of
+from helpers.graph import layer_of, reach
+from helpers.models import check_model
 from helpers.validation import choice, finite_array, finite_number, in_shape, whole_number
 
 GATES = ("i", "f", "g", "o")  # in the order of the columns of a Keras kernel
@@ -44,7 +45,7 @@ class Gates:
     h: np.ndarray
 
 
-def replay(layer, sequences, *, h=0.0, c=0.0):
+def replay(layer, sequences, *, h=0.0, c=0.0, mask=None):
     """Run an LSTM layer from its weights, in float64, and keep what Keras does not show.
 
     Parameters
@@ -55,6 +56,9 @@ def replay(layer, sequences, *, h=0.0, c=0.0):
         What the layer receives.
     h, c : array_like of shape (N, units), or one that broadcasts to it
         Output and cell before the first step.
+    mask : array_like of bool, of shape (N, T), or (T,), optional
+        False where Keras skips a step: state and cell stay, and the output before is put out again
+        (0 before the first). The gates of such a step are NaN: there were none.
 
     Returns
     -------
@@ -74,11 +78,14 @@ def replay(layer, sequences, *, h=0.0, c=0.0):
     if sequences.ndim != 3 or sequences.shape[2] != features:
         raise ValueError(f"sequences must have shape (N, T, {features}), not {sequences.shape}")
     h, c = (_state(*state, (len(sequences), layer.units)) for state in (("h", h), ("c", c)))
-    steps = []
-    for x in sequences.swapaxes(0, 1):
+    mask = _mask(mask, sequences.shape[:2])
+    steps, output = [], np.zeros_like(h)
+    for x, seen in zip(sequences.swapaxes(0, 1), mask.T[..., np.newaxis]):
         gates = one_step(weights, x, h, c)
-        h, c = gates["h"], gates["c"]
-        steps.append(gates)
+        h, c = np.where(seen, gates["h"], h), np.where(seen, gates["c"], c)
+        output = np.where(seen, h, output)
+        steps.append({name: np.where(seen, gates[name], np.nan) for name in GATES})
+        steps[-1] |= {"c": c, "h": output}
     return Gates(**{name: np.stack([step[name] for step in steps], axis=1) for name in steps[0]})
 
 
@@ -95,12 +102,17 @@ def one_step(weights, x, h, c):
     return gates | {"c": c, "h": gates["o"] * np.tanh(c)}
 
 
-class _PreGate(keras.layers.Layer):
+@keras.saving.register_keras_serializable("helpers")
+class PreGate(keras.layers.Layer):
     """The pre-activation of one gate of one unit at one step, from the LSTM layer's own run."""
 
-    def __init__(self, lstm, column, step):
-        super().__init__(dtype=lstm.dtype_policy)
+    def __init__(self, lstm, column, step, **options):
+        super().__init__(**{"dtype": lstm.dtype_policy} | options)
         self.lstm, self.column, self.step = lstm, column, step
+
+    def build(self, shape):
+        if not self.lstm.built:  # it was loaded from a file
+            self.lstm.build(shape)
 
     def call(self, sequences):
         column, cell = slice(self.column, self.column + 1), self.lstm.cell
@@ -113,6 +125,14 @@ class _PreGate(keras.layers.Layer):
         h = h[0] if isinstance(h, (list, tuple)) else h
         h = h[:, -1] if self.lstm.return_sequences else h
         return z + keras.ops.matmul(h, cell.recurrent_kernel[:, column])
+
+    def get_config(self):
+        lstm = keras.saving.serialize_keras_object(self.lstm)
+        return super().get_config() | {"lstm": lstm, "column": self.column, "step": self.step}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(keras.saving.deserialize_keras_object(config.pop("lstm")), **config)
 
 
 def gate(model, layer, gate, *, unit, step):
@@ -148,24 +168,28 @@ def gate(model, layer, gate, *, unit, step):
     """
     check_model(model)
     choice("gate", gate, GATES)
-    layer = layer_of(model, layer)
+    way = layer_of(model, layer)
+    layer = way[-1]
     _weights(layer)
     unit = whole_number("unit", unit, least=0, most=layer.units - 1)
-    inputs = call_of(model, layer).input_tensors
-    if len(inputs) != 1:
-        raise ValueError(
-            f"layer must receive a sequence alone, but {layer.name!r} also receives a mask or an "
-            "initial state"
-        )
-    length = inputs[0].shape[1]
-    step = whole_number("step", step, least=0, most=None if length is None else length - 1)
-    if gate == "f" and step == 0:
-        raise ValueError(
-            "step must be at least 1 for the forget gate, not 0: it multiplies the cell, which is "
-            "still zero then, so that it makes no difference"
-        )
-    column = GATES.index(gate) * layer.units + unit
-    return keras.Model(model.inputs[0], _PreGate(layer, column, step)(inputs[0]))
+
+    def pregate(node):
+        if len(node.input_tensors) != 1:
+            raise ValueError(
+                f"layer must receive a sequence alone, but {layer.name!r} also receives a mask or "
+                "an initial state"
+            )
+        (sequence,) = node.input_tensors
+        length = sequence.shape[1]
+        at = whole_number("step", step, least=0, most=None if length is None else length - 1)
+        if gate == "f" and at == 0:
+            raise ValueError(
+                "step must be at least 1 for the forget gate, not 0: it multiplies the cell, "
+                "which is still zero then, so that it makes no difference"
+            )
+        return PreGate(layer, GATES.index(gate) * layer.units + unit, at)(sequence)
+
+    return keras.Model(model.inputs[0], reach(model, way, pregate))
 
 
 def nearest_input(layer, gate, z, *, unit, start, h=0.0):
@@ -274,6 +298,16 @@ def _columns_of(layer, gate, unit):
     choice("gate", gate, GATES)
     unit = whole_number("unit", unit, least=0, most=layer.units - 1)
     return [array[..., GATES.index(gate) * layer.units + unit] for array in weights]
+
+
+def _mask(mask, shape):
+    """A mask of a batch of sequences, all True by default, or an error."""
+    if mask is None:
+        return np.ones(shape, bool)
+    mask = np.asarray(mask)
+    if mask.dtype != bool:
+        raise TypeError(f"mask must hold True and False, not {mask.dtype}")
+    return in_shape("mask", mask, shape)
 
 
 def _state(name, value, shape):

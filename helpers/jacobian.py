@@ -6,12 +6,15 @@ input could be different, and no output would tell.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
+import ml_dtypes
 import numpy as np
 
 from helpers.backend import tf
-from helpers.models import all_layers, check_model, in_format
-from helpers.validation import finite_array, positive_number
+from helpers.graph import all_layers
+from helpers.models import check_model, in_format
+from helpers.validation import finite_array, in_shape, positive_number
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,25 +25,67 @@ class Determination:
     ----------
     jacobian : ndarray of shape (m, n)
         ∂yᵢ/∂xⱼ for the m entries of the output and the n entries of the input, each flattened.
+    scale : ndarray of the input shape
+        The unit in which each entry of the input was measured; all 1 if none was given.
     singular_values : ndarray of shape (min(m, n),)
-        The largest first.
+        Of the Jacobian with respect to x/scale, the largest first.
     rank : int
         How many directions of the input the output determines: singular values above tolerance.
-    null_space : ndarray of shape (n − rank, …input shape)
-        Orthonormal directions that leave the output as it is.
+    nullity : int
+        How many directions it does not: n − rank.
+    row_space : ndarray of shape (rank, …input shape)
+        Orthonormal directions of x/scale that the output determines, the surest first.
+    null_space : ndarray of shape (nullity, …input shape)
+        Orthonormal directions of x/scale that leave the output as it is. It is computed when it is
+        asked for, and large where n is: for an image, ask :meth:`along_null_space` instead.
     tolerance : float
-        Derivatives and singular values up to it count as 0.
+        Singular values up to it count as 0.
     undetermined : ndarray of the input shape, bool
-        True where no gradient reaches an entry of the input: whatever a reconstruction says of it
-        is its start, not an answer.
+        True where no derivative by an entry of the input is above ε of the largest of all, ε being
+        the resolution of the number format: what a reconstruction says of it is its start, not an
+        answer.
+    message : str
+        In which units it was judged.
     """
 
     jacobian: np.ndarray
+    scale: np.ndarray
     singular_values: np.ndarray
-    rank: int
-    null_space: np.ndarray
+    row_space: np.ndarray
     tolerance: float
     undetermined: np.ndarray
+    message: str
+
+    @property
+    def rank(self):
+        return len(self.row_space)
+
+    @property
+    def nullity(self):
+        return self.scale.size - self.rank
+
+    @cached_property
+    def null_space(self):
+        flat = self.row_space.reshape(self.rank, self.scale.size)
+        basis = np.linalg.qr(flat.T, mode="complete").Q if self.rank else np.eye(flat.shape[1])
+        return basis[:, self.rank :].T.reshape(-1, *self.scale.shape)
+
+    def along_null_space(self, direction):
+        """The part of a change of the input that leaves the output as it is, in units of the input.
+
+        Parameters
+        ----------
+        direction : array_like of the input shape
+
+        Returns
+        -------
+        ndarray of the input shape
+        """
+        direction = finite_array("direction", direction)
+        v = in_shape("direction", direction, self.scale.shape) / self.scale
+        flat = self.row_space.reshape(self.rank, self.scale.size)
+        determined = flat.T @ (flat @ v.ravel())
+        return (v - determined.reshape(v.shape)) * self.scale
 
     @property
     def condition_number(self):
@@ -49,7 +94,7 @@ class Determination:
         return float(kept[0] / kept[-1]) if self.rank else np.inf
 
 
-def determination(model, x, *, rtol=None):
+def determination(model, x, *, rtol=None, scale=None):
     """What the output of `model` determines of the input, at and around x.
 
     Parameters
@@ -59,8 +104,12 @@ def determination(model, x, *, rtol=None):
     x : array_like of the shape of one input
         The place: one entry of `Reconstruction.x`.
     rtol : float, optional
-        The tolerance, relative to the largest singular value. Default: the resolution of the
-        model's number format times the larger of m and n.
+        The tolerance, relative to the largest singular value. Default: ε √(m n), and at most √ε,
+        with ε the resolution of the coarsest number format in the model: each of the m n
+        derivatives may be wrong by ε of the largest.
+    scale : float or array_like that broadcasts to an input, optional
+        The size of one unit of each input, above 0: what counts as a change of the same size. The
+        rank of an input whose entries have different units says little without it.
 
     Returns
     -------
@@ -69,7 +118,7 @@ def determination(model, x, *, rtol=None):
     Raises
     ------
     TypeError, ValueError
-        If the model or x do not fit, or a derivative is not finite.
+        If an argument does not fit, or a derivative is not finite.
     """
     check_model(model)
     expected = model.inputs[0].shape[1:]
@@ -78,23 +127,33 @@ def determination(model, x, *, rtol=None):
         raise ValueError(f"x must be one input, of shape {expected}, not {x.shape}")
     if rtol is not None:
         rtol = positive_number("rtol", rtol)
+    message = "judged in raw units: give scale where the inputs have different ones"
+    if scale is not None:
+        message = "judged in units of scale"
+    scale = in_shape("scale", finite_array("scale", 1.0 if scale is None else scale), x.shape)
+    if (scale <= 0).any():
+        raise ValueError(f"scale must be above 0, not {scale[scale <= 0][0]}")
 
     J = _jacobian(model, x).astype(float)
     if not np.isfinite(J).all():
         raise ValueError(f"x must be where all derivatives are finite, not {x}")
+    formats = {layer.compute_dtype for layer in all_layers(model)} | {x.dtype.name}
+    eps = max(float(ml_dtypes.finfo(each).eps) for each in formats)
+    scaled = J * scale.ravel()
+    _, singular_values, directions = np.linalg.svd(scaled, full_matrices=False)
     if rtol is None:
-        formats = {layer.compute_dtype for layer in all_layers(model)} | {x.dtype.name}
-        rtol = max(J.shape) * max(np.finfo(each).eps for each in formats)
-    _, singular_values, directions = np.linalg.svd(J)
+        rtol = min(eps * np.sqrt(J.size), np.sqrt(eps))
     tolerance = rtol * singular_values[0]
     rank = int((singular_values > tolerance).sum())
+    largest = np.abs(scaled).max(axis=0)
     return Determination(
         jacobian=J,
+        scale=scale,
         singular_values=singular_values,
-        rank=rank,
-        null_space=directions[rank:].reshape(-1, *x.shape),
+        row_space=directions[:rank].reshape(-1, *x.shape),
         tolerance=float(tolerance),
-        undetermined=(np.linalg.norm(J, axis=0) <= tolerance).reshape(x.shape),
+        undetermined=(largest <= eps * largest.max()).reshape(x.shape),
+        message=message,
     )
 
 

@@ -2,22 +2,29 @@
 
 import numpy as np
 
+from helpers.activations import check_range
 from helpers.backend import keras, tf
-from helpers.validation import finite_array, whole_number
+from helpers.graph import all_layers, has_graph, nodes_of
+from helpers.validation import finite_array
 
-# Open or closed intervals of the outputs that an activation can give; others are unrestricted.
-RANGES = {
-    "sigmoid": (0.0, 1.0, "strictly between 0 and 1"),
-    "tanh": (-1.0, 1.0, "strictly between -1 and 1"),
-    "softmax": (0.0, 1.0, "strictly between 0 and 1"),
-    "softplus": (0.0, np.inf, "above 0"),
-    "exponential": (0.0, np.inf, "above 0"),
-    "relu": (np.nextafter(0.0, -1.0), np.inf, "0 or above"),
-}
+# They look their input up in a table, or count it: no gradient passes them.
+LOOKUPS = tuple(
+    getattr(keras.layers, name)
+    for name in (
+        "CategoryEncoding",
+        "Discretization",
+        "Embedding",
+        "HashedCrossing",
+        "Hashing",
+        "IntegerLookup",
+        "StringLookup",
+        "TextVectorization",
+    )
+)
 
 
-def check_model(model):
-    """Raise unless `model` is a Keras model with weights, one float input and one output."""
+def check_is_built(model):
+    """Raise unless `model` is a Keras model whose inputs and outputs are known."""
     if not isinstance(model, keras.Model):
         raise TypeError(f"model must be a Keras model, not {model!r} ({type(model).__name__})")
     if not getattr(model, "inputs", None):
@@ -25,17 +32,26 @@ def check_model(model):
             "model must be built, as a Sequential or functional model with a keras.Input; "
             f"{model.name!r} is not (wrap a subclassed one: keras.Model(inputs, model(inputs)))"
         )
+
+
+def check_model(model):
+    """Raise unless `model` is a Keras model with weights, one float input and one output."""
+    check_is_built(model)
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise ValueError(
             f"model must have one input and one output, but {model.name!r} has "
-            f"{len(model.inputs)} and {len(model.outputs)}"
+            f"{len(model.inputs)} and {len(model.outputs)}: helpers.objectives.given makes one "
+            "input of several, and helpers.objectives.output picks an output"
         )
     if not model.weights:
         raise ValueError(
             f"model must have weights, but {model.name!r} has none: it learned nothing"
         )
     if not isinstance(model, keras.Sequential) and isinstance(model.output, dict):
-        raise TypeError(f"model must return a tensor, but {model.name!r} returns a dict")
+        raise TypeError(
+            f"model must return a tensor, but {model.name!r} returns a dict: pick an output with "
+            "helpers.objectives.output"
+        )
     dtype = model.inputs[0].dtype
     if "float" not in dtype:
         raise TypeError(
@@ -48,11 +64,38 @@ def check_model(model):
                 "model must take and return float16, float32 or float64, not "
                 f"{tensor.dtype}, as {model.name!r} does"
             )
+    if not reached_by_gradient(model, model.inputs[0]):
+        lookup = next(layer for layer in all_layers(model) if isinstance(layer, LOOKUPS))
+        raise TypeError(
+            f"model must have a gradient, but {lookup.name!r} ({type(lookup).__name__}) looks up "
+            f"the input of {model.name!r}, or counts it. Cut the model after it, and seek what it "
+            "puts out: keras.Model(layer.output, model.outputs[0])"
+        )
     if any(getattr(layer, "stateful", False) for layer in all_layers(model)):
         raise ValueError(
             f"model must not be stateful, as {model.name!r} is: its answer to an input would "
             "depend on the inputs before"
         )
+
+
+def reached_by_gradient(model, tensor):
+    """Whether a way leads from an input of the model to its outputs that no lookup interrupts."""
+    nodes = list(nodes_of(model))
+    passed, before = {id(tensor)}, 0
+    while len(passed) > before:
+        before = len(passed)
+        for node in nodes:
+            if any(_passes(node, i) for i, t in enumerate(node.input_tensors) if id(t) in passed):
+                passed |= {id(output) for output in node.output_tensors}
+    return any(id(output) in passed for output in model.outputs)
+
+
+def _passes(node, i):
+    """Whether a gradient passes a call from its i-th input."""
+    layer = node.operation
+    if has_graph(layer) and len(layer.inputs) == len(node.input_tensors):
+        return reached_by_gradient(layer, layer.inputs[i])
+    return not isinstance(layer, LOOKUPS)
 
 
 def input_and_output_shape(model, start):
@@ -81,92 +124,6 @@ def input_and_output_shape(model, start):
         ) from None
 
 
-def all_layers(model):
-    """The layers of a model, those of inner models included."""
-    for layer in getattr(model, "layers", ()):
-        yield layer
-        yield from all_layers(layer)
-
-
-def node_of(tensor):
-    """The call of a layer that gave a symbolic tensor."""
-    history = tensor._keras_history
-    return history.operation._inbound_nodes[history.node_index]
-
-
-def call_of(model, layer):
-    """The call of a layer within the model, which must be the only one there.
-
-    `layer.input` and `layer.output` are those of its first call, be it in another model.
-    """
-    calls, seen, todo = [], set(), list(model.outputs)
-    while todo:
-        node = node_of(todo.pop())
-        if id(node) not in seen:
-            seen.add(id(node))
-            todo += node.input_tensors
-            if node.operation is layer:
-                calls.append(node)
-    if len(calls) != 1:
-        raise ValueError(
-            f"layer must be called once on the way to the output of {model.name!r}, but "
-            f"{layer.name!r} is called {len(calls)} times"
-        )
-    return calls[0]
-
-
-def output_layer(model):
-    """The layer that gives the model's output; for a model inside a model, still that model."""
-    return model.outputs[0]._keras_history.operation
-
-
-def last_activation(model):
-    """The name of the activation that the output comes from, 'linear' where there is none."""
-    layer = output_layer(model)
-    while getattr(layer, "outputs", None):  # a model inside a model
-        layer = output_layer(layer)
-    return getattr(getattr(layer, "activation", None), "__name__", "linear")
-
-
-def layer_of(model, layer):
-    """A layer of the model, by its name or its index; the inputs are not counted as layers."""
-    layers = [each for each in model.layers if not isinstance(each, keras.layers.InputLayer)]
-    names = [each.name for each in layers]
-    if isinstance(layer, str):
-        if layer not in names:
-            raise ValueError(f"layer must be one of {names}, not {layer!r}")
-        return layers[names.index(layer)]
-    return layers[whole_number("layer", layer, least=-len(layers), most=len(layers) - 1)]
-
-
-class _PreActivation(keras.layers.Layer):
-    """The weighted sum z of a Dense layer, from the layer's own weights."""
-
-    def __init__(self, dense):
-        super().__init__(dtype=dense.dtype_policy)
-        self.dense = dense
-
-    def call(self, x):
-        z = keras.ops.matmul(x, self.dense.kernel)
-        return z + self.dense.bias if self.dense.use_bias else z
-
-
-def preactivation(model, call):
-    """A model that gives the pre-activation z of one call of a Dense or Activation layer.
-
-    It shares the weights, and computes z itself instead of inverting the activation.
-    """
-    layer = call.operation
-    if isinstance(layer, keras.layers.Activation):
-        return keras.Model(model.inputs[0], call.input_tensors[0])
-    if isinstance(layer, keras.layers.Dense):
-        return keras.Model(model.inputs[0], _PreActivation(layer)(call.input_tensors[0]))
-    raise ValueError(
-        "layer must be a Dense or Activation layer for its pre-activation to be known, not "
-        f"{layer.name!r} ({type(layer).__name__})"
-    )
-
-
 def as_targets(model, target, shape):
     """The targets in the model's number format, of shape (N, *shape), or an error."""
     dtype = model.outputs[0].dtype
@@ -183,19 +140,6 @@ def as_targets(model, target, shape):
     converted = in_format("target", array, dtype)
     check_range(model, array, converted)
     return converted
-
-
-def check_range(model, given, converted):
-    """Raise where a target, given and converted, is none that the model's end can put out."""
-    activation = last_activation(model)
-    low, high, words = RANGES.get(activation, (-np.inf, np.inf, ""))
-    outside = (converted <= low) | (converted >= high)
-    if outside.any():
-        given, rounded = given[outside][0], converted[outside][0]
-        detail = f", which {converted.dtype} rounds to {rounded}" if low < given < high else ""
-        raise ValueError(
-            f"target must lie {words}, the range of {activation!r}, not {given}{detail}"
-        )
 
 
 def in_format(name, array, dtype):

@@ -9,6 +9,7 @@ import numpy as np
 from contourpy import contour_generator
 
 from helpers.gates import GATES
+from helpers.graph import layer_of
 from helpers.live import (
     WIDTH,
     LiveFigure,
@@ -22,7 +23,6 @@ from helpers.live import (
     rows,
     slider,
 )
-from helpers.models import layer_of
 from helpers.reconstruction import reconstruct
 from helpers.validation import finite_array, finite_number, in_shape, whole_number
 
@@ -47,7 +47,7 @@ def starts(network, *, layer, y0, start, learning_rate, max_iter=1000, atol=1e-3
         As for :func:`helpers.reconstruction.reconstruct`.
     """
     start = in_shape("start", finite_array("start", start), (2,))
-    layer = layer_of(network, layer)
+    layer = layer_of(network, layer)[-1]
     tenths = np.arange(-10, 11)
     grid = np.stack(np.meshgrid(tenths, tenths, indexing="ij"), axis=-1).reshape(-1, 2)
     run = reconstruct(

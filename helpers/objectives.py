@@ -1,27 +1,24 @@
 """What to reach: a part of a network, as a model of its own.
 
 `reconstruct` asks for the output of a model. What else one may want, the output of a hidden unit, a
-unit that is off, an output at one time step, is made into a model here, which shares the weights of
-the trained one. So each of them combines with everything that `reconstruct` can do. Gates of an
-LSTM are in `gates`.
+unit that is off, an output of several, at one time step, or at least so large, is made into a model
+here, which shares the weights of the trained one. So each of them combines with everything that
+`reconstruct` can do, and with each other. Gates of an LSTM are in `gates`; models some of whose
+inputs are known, in `known_inputs`.
 """
 
 import numpy as np
 
+from helpers.activations import last_activation
 from helpers.backend import keras
-from helpers.models import call_of, check_model, layer_of, output_layer, preactivation
-from helpers.validation import choice, positive_number, whole_number
+from helpers.graph import Pick, inputs_of, layer_of, preactivation, reach
+from helpers.known_inputs import completed, given
+from helpers.models import check_is_built, check_model
+from helpers.validation import choice, finite_number, positive_number, whole_number
 
-
-class _Pick(keras.layers.Layer):
-    """Some entries of one axis, with the activation that they come from."""
-
-    def __init__(self, indices, axis, activation=None):
-        super().__init__()
-        self.indices, self.axis, self.activation = indices, axis, activation
-
-    def call(self, x):
-        return keras.ops.take(x, self.indices, axis=self.axis)
+__all__ = [
+    "at_least", "at_most", "at_steps", "completed", "given", "log_odds", "off", "output", "units",
+]  # fmt: skip
 
 
 def units(model, layer, unit=None, *, space="activation"):
@@ -32,7 +29,8 @@ def units(model, layer, unit=None, *, space="activation"):
     model : keras.Model
         The trained model, with one input and one output.
     layer : str or int
-        The layer, by its name or its index (the inputs are not counted).
+        The layer, by its name or its index (the inputs are not counted). One inside an inner model
+        goes by its path, "encoder/dense", or by its name alone where no other layer has it.
     unit : int or sequence of int, optional
         Which of its units, counted along the last axis; negative from the end. Default: all.
     space : {"activation", "preactivation"}
@@ -47,33 +45,163 @@ def units(model, layer, unit=None, *, space="activation"):
     Raises
     ------
     TypeError, ValueError
-        If there is no such layer or unit, or its pre-activation is not known.
+        If there is no such layer or unit, or its pre-activation is not known; if the layer lies
+        inside a subclassed model.
     """
     check_model(model)
     choice("space", space, ("activation", "preactivation"))
-    layer = layer_of(model, layer)
-    whole = (
-        preactivation(model, call_of(model, layer))
-        if space == "preactivation"
-        else keras.Model(model.inputs[0], call_of(model, layer).output_tensors[0])
-    )
-    if unit is None:
-        return whole
-    size = whole.outputs[0].shape[-1]
-    activation = getattr(layer, "activation", None) if space == "activation" else None
-    picked = _Pick(_indices("unit", unit, size), -1, activation)
-    return keras.Model(model.inputs[0], picked(whole.outputs[0]))
+
+    def values(node):
+        tensor = node.output_tensors[0]
+        return preactivation(tensor) if space == "preactivation" else tensor
+
+    tensor = reach(model, layer_of(model, layer), values)
+    if unit is not None:
+        tensor = Pick(_indices("unit", unit, tensor.shape[-1]), -1)(tensor)
+    return keras.Model(model.inputs[0], tensor)
 
 
-class _Excess(keras.layers.Layer):
-    """max(0, z + margin): by how much a unit is not off."""
+def output(model, which):
+    """A model with one output of a model that has several.
 
-    def __init__(self, margin):
-        super().__init__()
-        self.margin, self.activation = margin, keras.activations.relu
+    Parameters
+    ----------
+    model : keras.Model
+        With any number of inputs (see :func:`given`) and outputs.
+    which : str or int
+        The output, by its name (`model.output_names`, or its key where the model returns a dict) or
+        its index.
+
+    Returns
+    -------
+    keras.Model
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there is no such output, or the model is no built Keras model.
+    """
+    check_is_built(model)
+    named = model.output if isinstance(model.output, dict) else {}
+    named = named or dict(zip(model.output_names, model.outputs))
+    if isinstance(which, str):
+        if which not in named:
+            raise ValueError(f"which must be one of {list(named)}, not {which!r}")
+        return keras.Model(inputs_of(model), named[which])
+    number = len(model.outputs)
+    index = whole_number("which", which, least=-number, most=number - 1)
+    return keras.Model(inputs_of(model), list(named.values())[index])
+
+
+@keras.saving.register_keras_serializable("helpers")
+class LogOdds(keras.layers.Layer):
+    """z_k − log Σ exp z_j over the other j, for some k."""
+
+    def __init__(self, indices, **options):
+        super().__init__(**options)
+        self.indices = list(indices)
 
     def call(self, z):
-        return keras.ops.relu(z + self.margin)
+        n = z.shape[-1]
+        others = [[j for j in range(n) if j != k % n] for k in self.indices]
+        rest = keras.ops.logsumexp(keras.ops.take(z, others, axis=-1), axis=-1)
+        return keras.ops.take(z, [k % n for k in self.indices], axis=-1) - rest
+
+    def get_config(self):
+        return super().get_config() | {"indices": self.indices}
+
+
+def log_odds(model, unit):
+    """A model whose output is the logarithm of the odds of one class, or of several.
+
+    Of a softmax, whose probabilities are p, it is z_k − log Σ exp z_j over the other classes, which
+    is log (p_k / (1 − p_k)): its sigmoid *is* the probability. Ask `reconstruct` for logit(0.999),
+    say; unlike the probability, the log-odds do not saturate. A wanted z_k alone says little: the
+    others may rise with it.
+
+    Parameters
+    ----------
+    model : keras.Model
+        With one input and one output, that ends in a softmax along the last axis, or in a sigmoid
+        (whose log-odds are its pre-activation).
+    unit : int or sequence of int
+        Which classes.
+
+    Returns
+    -------
+    keras.Model
+        Its output has shape (N, …, number of units).
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the model ends otherwise, or there is no such unit.
+    """
+    check_model(model)
+    activation = last_activation(model)
+    if activation not in ("softmax", "sigmoid"):
+        raise ValueError(
+            f"model must end in a softmax or a sigmoid, but {model.name!r} ends in {activation!r}"
+        )
+    z = preactivation(model.outputs[0])
+    indices = _indices("unit", unit, z.shape[-1])
+    part = Pick(indices, -1) if activation == "sigmoid" else LogOdds(indices)
+    return keras.Model(model.inputs[0], part(z))
+
+
+@keras.saving.register_keras_serializable("helpers")
+class Excess(keras.layers.Layer):
+    """max(0, sign · (y − limit)): by how much an output lies on the wrong side of a limit."""
+
+    def __init__(self, limit, sign, **options):
+        super().__init__(**options)
+        self.limit, self.sign, self.activation = limit, sign, keras.activations.relu
+
+    def call(self, y):
+        return keras.ops.relu(self.sign * (y - self.limit))
+
+    def get_config(self):
+        return super().get_config() | {"limit": self.limit, "sign": self.sign}
+
+
+def at_most(model, limit):
+    """A model whose output is 0 where that of `model` is at most a limit: max(0, y − limit).
+
+    Ask :func:`helpers.reconstruction.reconstruct` for the target 0, with an `atol`: an input that
+    has converged has y ≤ limit + atol. One that is there already stays.
+
+    Parameters
+    ----------
+    model : keras.Model
+        With one input and one output; such as those that the other functions here return.
+    limit : float
+        In units of the output.
+
+    Returns
+    -------
+    keras.Model
+        Its output has the shape of that of `model`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the model does not fit, or `limit` is not a finite number.
+    """
+    return _excess(model, limit, 1.0)
+
+
+def at_least(model, limit):
+    """A model whose output is 0 where that of `model` is at least a limit: max(0, limit − y).
+
+    Everything else as for :func:`at_most`: an input that has converged has y ≥ limit − atol.
+    """
+    return _excess(model, limit, -1.0)
+
+
+def _excess(model, limit, sign):
+    check_model(model)
+    layer = Excess(finite_number("limit", limit), sign)
+    return keras.Model(model.inputs[0], layer(model.outputs[0]))
 
 
 def off(model, layer, unit, *, margin):
@@ -106,8 +234,7 @@ def off(model, layer, unit, *, margin):
     gradient where it is off, and one at its boundary only creeps to it. See chapter 6.
     """
     margin = positive_number("margin", margin)
-    z = units(model, layer, unit, space="preactivation")
-    return keras.Model(z.inputs[0], _Excess(margin)(z.outputs[0]))
+    return at_most(units(model, layer, unit, space="preactivation"), -margin)
 
 
 def at_steps(model, steps):
@@ -137,8 +264,7 @@ def at_steps(model, steps):
             f"model must answer with a sequence, of shape (N, T, features), not {shape}: "
             "its recurrent layers need return_sequences=True"
         )
-    activation = getattr(output_layer(model), "activation", None)
-    picked = _Pick(_indices("steps", steps, shape[1]), 1, activation)
+    picked = Pick(_indices("steps", steps, shape[1]), 1)
     return keras.Model(model.inputs[0], picked(model.outputs[0]))
 
 

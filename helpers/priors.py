@@ -12,7 +12,6 @@ from helpers.backend import tf
 from helpers.models import check_model
 from helpers.validation import (
     finite_array,
-    finite_number,
     in_shape,
     non_negative_number,
     positive_number,
@@ -20,7 +19,7 @@ from helpers.validation import (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class L2:
     """The penalty weight · Σ (x − centre)², which prefers inputs close to the centre.
 
@@ -28,19 +27,31 @@ class L2:
     ----------
     weight : float
         0 or above; in units of cost per input².
-    centre : float
+    centre : float, or array_like that broadcasts to an input
         In units of the input.
     """
 
     weight: float
-    centre: float = 0.0
+    centre: float | np.ndarray = 0.0
 
     def __post_init__(self):
+        centre = finite_array("centre", self.centre)
+        centre.flags.writeable = False
         object.__setattr__(self, "weight", non_negative_number("weight", self.weight))
-        object.__setattr__(self, "centre", finite_number("centre", self.centre))
+        object.__setattr__(self, "centre", centre.item() if centre.ndim == 0 else centre)
 
     def __call__(self, x):
-        return self.weight * _per_input((x - self.centre) ** 2)
+        centre = in_shape("centre", self.centre, x.shape[1:])
+        return self.weight * _per_input((x - tf.constant(centre, x.dtype)) ** 2)
+
+    def __eq__(self, other):
+        return isinstance(other, L2) and self._content() == other._content()
+
+    def __hash__(self):
+        return hash(self._content())
+
+    def _content(self):
+        return self.weight, np.shape(self.centre), np.asarray(self.centre).tobytes()
 
 
 @dataclass(frozen=True)
@@ -89,7 +100,8 @@ def random_starts(model, n, low, high, *, seed):
     n : int
         Number of starts, at least 1.
     low, high : array_like of float
-        The box, in units of the input; of any shape that broadcasts to an input. low < high.
+        The box, in units of the input; of any shape that broadcasts to an input. low <= high: where
+        they are equal, all starts have that value.
     seed : int
         Seed of the random numbers.
 
@@ -109,8 +121,8 @@ def random_starts(model, n, low, high, *, seed):
     if None in shape:
         raise ValueError(f"model must have a known input shape, not {model.inputs[0].shape}")
     low, high = in_shape("low", low, shape), in_shape("high", high, shape)
-    if not (low < high).all():
-        raise ValueError(f"low must be below high, but low is {low} and high is {high}")
+    if (low > high).any():
+        raise ValueError(f"low must not be above high, but low is {low} and high is {high}")
     return np.random.default_rng(seed).uniform(low, high, (n, *shape))
 
 

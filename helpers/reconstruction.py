@@ -18,18 +18,10 @@ from dataclasses import dataclass
 import numpy as np
 from tqdm import tqdm
 
+from helpers.activations import last_activation
 from helpers.backend import keras, tf
-from helpers.models import (
-    all_layers,
-    as_targets,
-    check_model,
-    in_format,
-    input_and_output_shape,
-    last_activation,
-    node_of,
-    output_layer,
-    preactivation,
-)
+from helpers.graph import all_layers, origin, preactivation
+from helpers.models import as_targets, check_model, in_format, input_and_output_shape
 from helpers.validation import (
     choice,
     finite_array,
@@ -382,7 +374,7 @@ def _with_itself(model):
 
 def _with_logit(model):
     """A function of x that returns y and its logit: the pre-activation, which does not saturate."""
-    logit_of = preactivation(model, node_of(model.outputs[0]))
+    logit_of = keras.Model(model.inputs[0], preactivation(model.outputs[0]))
 
     def answer(x):
         z = logit_of(x, training=False)
@@ -420,7 +412,7 @@ def _architecture(model):
 
 
 def _check_logit(model):
-    last = output_layer(model)
+    last, _ = origin(model.outputs[0])
     if not isinstance(last, (keras.layers.Dense, keras.layers.Activation)) or (
         last_activation(model) != "sigmoid"
     ):

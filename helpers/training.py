@@ -10,8 +10,10 @@ import weakref
 
 import numpy as np
 
+from helpers.activations import last_activation
 from helpers.backend import keras, tf
-from helpers.models import all_layers, check_model, in_format, last_activation
+from helpers.graph import all_layers
+from helpers.models import check_model, in_format
 from helpers.validation import (
     choice,
     finite_array,

@@ -50,6 +50,26 @@ def test_the_replay_is_the_layers_own_run(units, features, use_bias, seed):
         np.testing.assert_allclose(run.c[:, -1], last_c, atol=1e-5)
 
 
+@pytest.mark.parametrize("state", [False, True])
+def test_a_masked_step_is_skipped_as_keras_skips_it(state):
+    keras.utils.set_random_seed(5)
+    layer = keras.layers.LSTM(3, return_sequences=True, return_state=True)
+    rng = np.random.default_rng(6)
+    x = rng.normal(size=(5, 7, 2)).astype("float32")
+    mask = rng.uniform(size=(5, 7)) < 0.6
+    mask[0, :2] = False  # before the first
+    before = (
+        rng.normal(size=(2, 5, 3)).astype("float32") if state else np.zeros((2, 5, 3), "float32")
+    )
+    given = {"mask": keras.ops.convert_to_tensor(mask), "initial_state": list(before)}
+    h, _, last_c = layer(x, **given)
+    run = gates.replay(layer, x, h=before[0], c=before[1], mask=mask)
+    np.testing.assert_allclose(run.h, h, atol=1e-5)
+    np.testing.assert_allclose(run.c[:, -1], last_c, atol=1e-5)
+    for gate in "ifgo":
+        np.testing.assert_array_equal(np.isnan(getattr(run, gate)).any(axis=2), ~mask)
+
+
 def test_each_gate_does_what_it_is_named_for():
     """Force one gate open or shut by its bias, and look at the cell and the output."""
     model = lstm_model(units=1, features=1, length=4, seed=3)
@@ -202,6 +222,8 @@ def replay_with(**settings):
         (lambda: gates.replay(keras.layers.LSTM(1), X), ValueError, ["layer", "built"]),
         (lambda: gates.replay(keras.layers.GRU(1), X), TypeError, ["layer", "GRU", "LSTM"]),
         (lambda: gates.replay(LAYER, X[..., :1]), ValueError, ["sequences", "(4, 6, 1)", "2"]),
+        (lambda: gates.replay(LAYER, X, mask=np.ones((4, 6))), TypeError, ["mask", "float64"]),
+        (lambda: gates.replay(LAYER, X, mask=[True] * 5), ValueError, ["mask", "(4, 6)", "(5,)"]),
         (lambda: gates.replay(LAYER, X * np.nan), ValueError, ["sequences", "nan"]),
         (lambda: gates.replay(LAYER, X, h=np.zeros(2)), ValueError, ["h", "(2,)", "(4, 3)"]),
         (

@@ -95,6 +95,55 @@ def test_inputs_after_the_last_wanted_step_are_undetermined():
     np.testing.assert_array_equal(at_x.undetermined[4:], True)
 
 
+def test_the_rank_is_judged_in_units_of_the_scale():
+    model = network(keras.layers.Dense(2, use_bias=False), shape=(2,), dtype="float32")
+    model.set_weights([np.diag([1e3, 1e-5])])
+    x = [0.05, 1e5]
+    raw, scaled = determination(model, x), determination(model, x, scale=x)
+    assert (raw.rank, scaled.rank) == (1, 2)
+    assert "raw units" in raw.message
+    assert "units of scale" in scaled.message
+    np.testing.assert_allclose(scaled.singular_values, [50, 1], rtol=1e-5)
+    np.testing.assert_array_equal(raw.undetermined, [False, True])
+    np.testing.assert_array_equal(scaled.undetermined, [False, False])
+
+
+def test_an_image_needs_no_square_matrix():
+    n = 150_528
+    model = network(keras.layers.Dense(1, use_bias=False), shape=(n,), dtype="float32")
+    at_x = determination(model, np.zeros(n))
+    assert (at_x.rank, at_x.nullity) == (1, n - 1)
+    assert not at_x.undetermined.any()
+    w = model.get_weights()[0][:, 0].astype(float)
+    direction = np.random.default_rng(0).normal(size=n)
+    along = at_x.along_null_space(direction)
+    np.testing.assert_allclose(along, direction - (direction @ w) / (w @ w) * w, atol=1e-6)
+
+
+def test_the_projector_is_that_of_the_null_space():
+    scale = np.array([1.0, 10.0, 0.1, 3.0])
+    at_x = determination(CURVED, X, scale=scale)
+    v = np.array([1.0, -2.0, 0.5, 1.0])
+    along = at_x.along_null_space(v)
+    np.testing.assert_allclose(at_x.jacobian @ along, 0, atol=1e-12)
+    basis = at_x.null_space
+    np.testing.assert_allclose(along / scale, basis.T @ (basis @ (v / scale)), atol=1e-12)
+    np.testing.assert_allclose(at_x.row_space @ basis.T, 0, atol=1e-12)
+
+
+@pytest.mark.parametrize("n", [4, 1000])
+def test_a_coarse_format_does_not_hide_the_rank(n):
+    coarse = keras.layers.Dense(2, dtype="mixed_bfloat16", use_bias=False)
+    model = network(
+        coarse, keras.layers.Activation("linear", dtype="float32"), shape=(n,), dtype="float32"
+    )
+    kernel = np.random.default_rng(0).normal(size=(n, 2))
+    model.set_weights([kernel])
+    at_x = determination(model, np.zeros(n))
+    assert at_x.rank == 2
+    assert at_x.undetermined.mean() < 0.01  # weights below 0.8 % of the largest are rare
+
+
 @pytest.mark.parametrize(
     ("changes", "error", "words"),
     [
@@ -103,6 +152,8 @@ def test_inputs_after_the_last_wanted_step_are_undetermined():
         ({"x": np.zeros((1, 4))}, ValueError, ["x", "(4,)", "(1, 4)"]),
         ({"x": [0, 0, 0, np.nan]}, ValueError, ["x", "nan"]),
         ({"rtol": 0}, ValueError, ["rtol", "0"]),
+        ({"scale": 0.0}, ValueError, ["scale", "0.0"]),
+        ({"scale": [1.0, 2.0]}, ValueError, ["scale", "(4,)", "(2,)"]),
     ],
 )
 def test_bad_arguments_are_named(changes, error, words):

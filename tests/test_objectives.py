@@ -1,11 +1,14 @@
 """What to reach: parts of a network as models, and what combines with them in `reconstruct`."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
-from conftest import refused_by_name
+from conftest import ROOT, refused_by_name
 from scipy import optimize, special
 
-from helpers import linear_maps, objectives, priors
+from helpers import gates, linear_maps, objectives, priors
 from helpers.backend import keras, tf
 from helpers.reconstruction import reconstruct
 
@@ -302,6 +305,137 @@ def test_random_starts_fill_the_box_and_repeat_with_the_seed():
     assert np.any(starts != priors.random_starts(NETWORK, 500, [-1.0, 0.0, 2.0], 3.0, seed=2))
 
 
+def test_a_fixed_entry_has_equal_ends():
+    starts = priors.random_starts(NETWORK, 50, [-1.0, 2.0, 0.0], [1.0, 2.0, 3.0], seed=1)
+    np.testing.assert_array_equal(starts[:, 1], 2.0)
+    assert (np.ptp(starts[:, [0, 2]], axis=0) > 1).all()
+
+
+def test_l2_around_an_input():
+    centre = np.array([1.0, -2.0])
+    prior = priors.L2(0.3, centre=centre)
+    centre[0] = 7.0  # the prior keeps its own
+    x = tf.constant([[1.0, 0.0], [2.0, -2.0]])
+    np.testing.assert_allclose(prior(x), [0.3 * 4, 0.3], rtol=1e-6)
+    same, other = priors.L2(0.3, centre=[1.0, -2.0]), priors.L2(0.3, centre=[1.0, -2.1])
+    assert prior == same
+    assert hash(prior) == hash(same)
+    assert prior != other
+    found = reconstruct(LINEAR, 4.5, start=[[1.0, -1.0]], learning_rate=0.05, penalty=prior)
+    w, b = (weights.ravel() for weights in LINEAR.get_weights())
+    middle = np.array([1.0, -2.0])
+    expected = middle + w * (4.5 - b - w @ middle) / (w @ w + 0.3)
+    np.testing.assert_allclose(found.x[0], expected, rtol=1e-5)
+
+
+# --- outputs, odds, limits, and layers further in -----------------------------------------------
+
+
+@pytest.mark.parametrize("end", ["dense", "activation", "layer", "inner"])
+def test_the_sigmoid_of_the_log_odds_is_the_probability(end):
+    keras.utils.set_random_seed(3)
+    hidden, last = keras.layers.Dense(5, activation="tanh"), keras.layers.Dense(4)
+    ends = {
+        "dense": [keras.layers.Dense(4, activation="softmax")],
+        "activation": [last, keras.layers.Activation("softmax")],
+        "layer": [last, keras.layers.Softmax()],
+        "inner": [keras.Sequential([keras.Input((5,)), last, keras.layers.Softmax()])],
+    }
+    model = keras.Sequential([keras.Input((3,)), hidden, *ends[end]])
+    probability = model(X).numpy()
+    odds = objectives.log_odds(model, [1, -1])
+    np.testing.assert_allclose(special.expit(odds(X)), probability[:, [1, 3]], rtol=1e-5)
+    wanted = model(X + 0.1).numpy()[:, [2]]
+    options = {"start": X, "learning_rate": 0.2, "max_iter": 100_000, "rtol": 1e-5}
+    found = reconstruct(objectives.log_odds(model, 2), special.logit(wanted), **options)
+    assert found.converged.all()
+    # d log p = (1 − p) d log-odds; the log-odds themselves are below 5.
+    np.testing.assert_allclose(model(found.x)[:, 2:3], wanted, rtol=1e-4)
+
+
+def test_the_log_odds_of_a_sigmoid_are_its_preactivation():
+    z3 = layer_by_layer()["squash"][0]
+    odds = objectives.log_odds(NETWORK, [1, 0])
+    np.testing.assert_allclose(odds(X), z3[:, ::-1], rtol=1e-5, atol=1e-6)
+
+
+def test_limits_are_kept_and_what_keeps_them_stays():
+    first = objectives.units(NETWORK, "first", 0)
+    y = first(X).numpy()
+    limit = float(np.median(y))
+    for objective, sign in ((objectives.at_least, -1), (objectives.at_most, 1)):
+        part = objective(first, limit)
+        np.testing.assert_allclose(part(X), np.maximum(sign * (y - limit), 0), atol=1e-6)
+        found = reconstruct(part, np.zeros_like(y), start=X, learning_rate=0.2, atol=1e-3, rtol=0)
+        assert found.converged.all()
+        assert np.all(sign * (first(found.x) - limit) <= 1e-3 + 1e-6)
+        kept = (sign * (y - limit) < 0)[:, 0]
+        assert kept.any()
+        np.testing.assert_array_equal(found.x[kept], X[kept])
+
+
+def test_layers_of_inner_models_are_reached_by_path_or_name():
+    encoder = keras.Sequential([keras.Input((3,)), *NETWORK.layers[:2]], name="encoder")
+    inputs = keras.Input((3,))
+    outer = keras.Model(inputs, keras.layers.Dense(1, name="last")(encoder(2 * inputs)))
+    deeper = keras.Sequential([keras.Input((3,)), outer])
+    K, b = NETWORK.layers[0].get_weights()
+    expected = 2 * X @ K + b
+    for model, path in ((outer, "encoder/first"), (deeper, f"{outer.name}/encoder/first")):
+        for name in (path, "first"):
+            z = objectives.units(model, name, space="preactivation")
+            np.testing.assert_allclose(z(X), expected, rtol=1e-5, atol=1e-6)
+            one = objectives.units(model, name, 3)
+            np.testing.assert_allclose(one(X)[:, 0], np.tanh(expected[:, 3]), rtol=1e-5, atol=1e-6)
+
+
+def test_a_sigmoid_of_an_inner_model_has_a_logit():
+    inner = keras.Sequential([keras.Input((3,)), NETWORK, keras.layers.Dropout(0.5)])
+    target = NETWORK(X + 0.05).numpy()
+    options = {"learning_rate": 0.05, "max_iter": 100_000}
+    found = reconstruct(inner, target, start=X, space="logit", **options)
+    plain = reconstruct(NETWORK, target, start=X, space="logit", **options)
+    assert found.converged.any()
+    np.testing.assert_array_equal(found.x, plain.x)
+
+
+SAVED = {
+    "units": lambda: objectives.units(NETWORK, "second", [0, 2], space="preactivation"),
+    "off": lambda: objectives.off(NETWORK, "second", 1, margin=0.1),
+    "log_odds": lambda: objectives.log_odds(functional(keras.layers.Dense(3, "softmax")), [0, 2]),
+    "at_least": lambda: objectives.at_least(objectives.units(NETWORK, 0, 1), 0.5),
+    "at_steps": lambda: objectives.at_steps(
+        functional(keras.layers.LSTM(2, return_sequences=True), (3, 1)), -1
+    ),
+    "given": lambda: objectives.given(NETWORK, [np.nan, 2.0, np.nan]),
+    "gate": lambda: gates.gate(functional(keras.layers.LSTM(2), (3, 1)), 0, "f", unit=1, step=2),
+}
+LOADING = """
+import sys
+import numpy as np
+from helpers import gates, objectives
+from helpers.backend import keras
+for path in sys.argv[1:]:
+    x = np.load(path + ".npy")
+    np.save(path + ".npy", keras.models.load_model(path)(x))
+"""
+
+
+def test_objectives_are_saved_and_loaded_elsewhere(tmp_path):
+    paths, expected = [], []
+    for name, build in SAVED.items():
+        objective = build()
+        shape = objective.inputs[0].shape[1:]
+        x = np.random.default_rng(3).normal(size=(4, *shape)).astype("float32")
+        paths.append(str(tmp_path / f"{name}.keras"))
+        objective.save(paths[-1])
+        np.save(paths[-1] + ".npy", x)
+        expected.append(objective(x).numpy())
+    subprocess.run([sys.executable, "-c", LOADING, *paths], cwd=ROOT, check=True)
+    for path, value in zip(paths, expected):
+        np.testing.assert_array_equal(np.load(path + ".npy"), value, err_msg=path)
+
+
 # --- bad arguments --------------------------------------------------------------------------------
 
 
@@ -364,6 +498,36 @@ def test_a_penalty_works_where_input_and_output_have_different_formats():
     np.testing.assert_allclose(found.x[0], w / (w @ w + 0.1), rtol=1e-5)
 
 
+class Subclassed(keras.Model):
+    def __init__(self):
+        super().__init__(name="subclassed")
+        self.dense = keras.layers.Dense(2, name="dense")
+
+    def call(self, x):
+        return self.dense(x)
+
+
+WRAPPED = functional(Subclassed())
+LOOKED_UP = functional(
+    lambda x: keras.layers.Dense(2)(
+        keras.layers.Flatten()(keras.layers.Embedding(4, 2, name="table")(x))
+    )
+)
+COUNTED = functional(
+    lambda x: keras.layers.Dense(1)(keras.layers.CategoryEncoding(4, name="counts")(x))
+)
+INNER_LOOKUP = functional(lambda x: keras.layers.Dense(1)(LOOKED_UP(x)))
+
+
+def test_a_lookup_beside_another_way_is_let_through():
+    model = functional(
+        lambda x: keras.layers.Concatenate()([LOOKED_UP(x), keras.layers.Dense(1)(x)])
+    )
+    objectives.units(model, -1)
+    cut = keras.Model(LOOKED_UP.get_layer("table").output, LOOKED_UP.outputs[0])
+    assert reconstruct(cut, np.ones((1, 2)), start=0.1, learning_rate=0.1).converged.all()
+
+
 def descend(**changes):
     arguments = {"start": 0.0, "learning_rate": 0.1} | changes
     return lambda: reconstruct(LINEAR, 1.0, **arguments)
@@ -403,13 +567,35 @@ def descend(**changes):
         (lambda: objectives.units(NAMED_OUTPUT, 0), TypeError, ["model", "tensor", "dict"]),
         (lambda: objectives.units(COARSE, 0), TypeError, ["model", "float32", "bfloat16"]),
         (lambda: objectives.units(STATEFUL, 0), ValueError, ["model", "stateful"]),
+        (
+            lambda: objectives.units(LOOKED_UP, -1),
+            TypeError,
+            ["model", "'table'", "Embedding", "Cut"],
+        ),
+        (lambda: objectives.units(COUNTED, -1), TypeError, ["model", "'counts'", "Cut"]),
+        (lambda: objectives.units(INNER_LOOKUP, -1), TypeError, ["model", "'table'", "Cut"]),
+        (
+            lambda: objectives.units(WRAPPED, "dense"),
+            ValueError,
+            ["layer", "subclassed", "Rebuild"],
+        ),
+        (lambda: objectives.log_odds(RECURRENT, 0), ValueError, ["model", "softmax", "'tanh'"]),
+        (lambda: objectives.log_odds(SOFTMAX, 2), ValueError, ["unit", "2", "1"]),
+        (lambda: objectives.at_least(NETWORK, np.inf), ValueError, ["limit", "inf"]),
+        (lambda: objectives.at_most(NETWORK, "1"), TypeError, ["limit", "'1'"]),
+        (lambda: objectives.at_most(TWO_OUTPUTS, 1.0), ValueError, ["model", "objectives.output"]),
         (lambda: priors.random_starts("net", 1, -1, 1, seed=0), TypeError, ["model", "net"]),
         (lambda: priors.L2(-1.0), ValueError, ["weight", "-1.0"]),
         (lambda: priors.L2(1.0, centre=np.nan), ValueError, ["centre", "nan"]),
+        (
+            lambda: priors.L2(1.0, centre=[1.0, 2.0])(tf.zeros((1, 3))),
+            ValueError,
+            ["centre", "(3,)"],
+        ),
         (lambda: priors.TotalVariation("much"), TypeError, ["weight", "much"]),
         (lambda: priors.TotalVariation(1.0, smoothing=0), ValueError, ["smoothing", "0"]),
         (lambda: priors.random_starts(NETWORK, 0, -1, 1, seed=0), ValueError, ["n", "0"]),
-        (lambda: priors.random_starts(NETWORK, 1, 1, 1, seed=0), ValueError, ["low", "high", "1"]),
+        (lambda: priors.random_starts(NETWORK, 1, 2, 1, seed=0), ValueError, ["low", "high", "2"]),
         (lambda: priors.random_starts(NETWORK, 1, -1, 1, seed=-1), ValueError, ["seed", "-1"]),
         (lambda: priors.random_starts(RECURRENT, 1, -1, 1, seed=0), ValueError, ["model", "None"]),
         (

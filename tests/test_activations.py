@@ -1,0 +1,95 @@
+"""Ranges of activations: each is that of Keras' own function, and targets outside are refused."""
+
+import numpy as np
+import pytest
+from conftest import refused_by_name
+
+from helpers import activations
+from helpers.backend import keras
+from helpers.models import check_range
+
+WIDE = np.linspace(-40, 40, 80_001)  # a step of 0.001: a smooth dip is met to 1e-6
+
+
+@pytest.mark.parametrize("name", sorted(set(activations.RANGES) - {"softmax", "log_softmax"}))
+def test_a_range_is_that_of_the_function(name):
+    low, high, closed = activations.RANGES[name]
+    function = getattr(keras.activations, name)
+    values = WIDE[np.newaxis] if name == "sparsemax" else WIDE
+    y = keras.ops.convert_to_numpy(function(values.astype("float64")))
+    assert low <= y.min()
+    assert y.max() <= high
+    if name == "sparsemax":
+        return  # of all these at once, one is 1 and all others are 0
+    ends = [end for end in (low, high) if np.isfinite(end)]
+    reached = [abs(y - end).min() for end in ends]
+    # Closed ends are met, up to the digits that the table has (gelu's holds for its approximation,
+    # too, which is 0.0001 lower); open ones are come close to.
+    assert max(reached) < (2e-4 if closed else 0.03)
+    assert np.isfinite(high) or y.max() > 30
+    assert np.isfinite(low) or y.min() < -30
+
+
+def ending(*layers, size=2):
+    x = keras.Input((size,))
+    y = keras.layers.Dense(size)(x)
+    for layer in layers:
+        y = layer(y)
+    return keras.Model(x, y)
+
+
+L = keras.layers
+
+
+def inner(activation):
+    return ending(L.Dense(2, activation=activation), L.Dropout(0.5), L.Reshape((2, 1)), L.Flatten())
+
+
+@pytest.mark.parametrize(
+    ("model", "inside", "outside", "words"),
+    [
+        (ending(L.Softmax()), [0.4, 0.6], [1.2, -0.2], ["'softmax'", "1.2"]),
+        (ending(L.Softmax()), [0.4, 0.6], [0.8, 0.8], ["add up to 1", "1.6"]),
+        (ending(L.Dense(2, activation="softmax")), [0.4, 0.6], [0.4, 0.4], ["add up to 1"]),
+        (ending(L.ReLU()), [0, 9], [-1, 1], ["0 or above", "'relu'", "-1"]),
+        (ending(L.ReLU(6.0)), [0, 6], [0, 7], ["between 0 and 6", "7"]),
+        (ending(L.ELU(0.5)), [-0.4, 9], [-0.5, 9], ["above -0.5"]),
+        (ending(L.Activation("relu6")), [0, 6], [0, 7], ["'relu6'", "7"]),
+        (ending(L.Activation("hard_sigmoid")), [0, 1], [0, 1.1], ["between 0 and 1"]),
+        (ending(L.Activation("softsign")), [0, 0.9], [0, 1], ["strictly between -1 and 1"]),
+        (ending(L.Activation("log_sigmoid")), [-1, -2], [-1, 0], ["below 0"]),
+        (ending(L.Dense(2, activation=L.ReLU(1.0))), [0, 1], [0, 2], ["between 0 and 1"]),
+        (ending(inner("tanh")), [0.9, 0], [1.5, 0], ["'tanh'", "1.5"]),
+        (
+            keras.Sequential([keras.Input((2,)), inner("sigmoid")]),
+            [0.9, 0.1],
+            [1, 0.1],
+            ["sigmoid"],
+        ),
+    ],
+)
+def test_targets_outside_are_refused(model, inside, outside, words):
+    inside, outside = (np.array([target], "float32") for target in (inside, outside))
+    check_range(model, inside, inside)
+    with refused_by_name(ValueError, ["target", *words]):
+        check_range(model, outside, outside)
+
+
+def test_what_does_not_matter_may_be_anything():
+    model = ending(L.Softmax(), size=3)
+    masked = np.ma.array([[0.5, 7.0, 0.3]], mask=[[0, 1, 0]])
+    infinite = np.array([[np.inf, 0.2, 0.3]])
+    for target in (masked, infinite):
+        check_range(model, target, target)
+    too_much = np.ma.array([[0.8, 7.0, 0.3]], mask=[[0, 1, 0]])
+    with pytest.raises(ValueError, match=r"add up to 1.*1\.1"):
+        check_range(model, too_much, too_much)
+
+
+def test_some_of_a_softmax_need_not_add_up():
+    model = ending(L.Softmax(), L.Reshape((2, 1)))
+    target = np.full((1, 2, 1), 0.3)
+    check_range(model, target, target)
+    with pytest.raises(ValueError, match="'softmax'"):
+        check_range(model, 4 * target, 4 * target)
+    assert activations.last_activation(model) == "softmax"
