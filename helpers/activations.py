@@ -3,7 +3,7 @@
 import numpy as np
 
 from helpers.backend import keras
-from helpers.graph import origin
+from helpers.graph import inside, origin
 
 # Activation: the ends of its range, and whether each end belongs to it. For the smooth ones with a
 # dip, the depth of the dip; the last digit is rounded down.
@@ -41,16 +41,16 @@ def last_activation(model):
 
 
 def _name(layer):
-    if isinstance(layer, keras.layers.Softmax):
-        return "softmax"
-    if isinstance(layer, keras.layers.ReLU):
-        return "relu"
-    if isinstance(layer, keras.layers.ELU):
-        return "elu"
+    """The name of a layer's activation; one of the reader's own keeps its range to itself."""
+    for kind, name in (("Softmax", "softmax"), ("ReLU", "relu"), ("ELU", "elu")):
+        if isinstance(layer, getattr(keras.layers, kind)):
+            return name
     activation = getattr(layer, "activation", None)
     if isinstance(activation, keras.layers.Layer):
         return _name(activation)
-    return getattr(activation, "__name__", "linear")
+    name = getattr(activation, "__name__", "linear")
+    home = (getattr(activation, "__module__", None) or "").split(".")[0]
+    return name if home in ("keras", "tensorflow") or name not in RANGES else f"your own {name}"
 
 
 def _range(layer):
@@ -59,10 +59,21 @@ def _range(layer):
     layer = activation if isinstance(activation, keras.layers.Layer) else layer
     if isinstance(layer, keras.layers.ReLU):
         high = np.inf if layer.max_value is None else float(layer.max_value)
-        return (-np.inf if layer.negative_slope else 0.0, high, True)
+        # Below a threshold that is negative nothing is cut off but what lies below it.
+        low = min(0.0, float(layer.threshold or 0.0))
+        return (-np.inf if layer.negative_slope else low, high, True)
     if isinstance(layer, keras.layers.ELU):
         return (-float(layer.alpha), np.inf, False)
     return RANGES.get(_name(layer), (-np.inf, np.inf, False))
+
+
+def groups_that_add_up_to_1(model):
+    """Whether the last axis of the output holds whole groups whose entries add up to 1."""
+    layer, whole = origin(model.outputs[0])
+    recurrent = isinstance(layer, keras.layers.RNN)  # which multiplies by a gate
+    axis = getattr(inside(layer), "axis", -1)
+    along_the_last = axis in (-1, len(model.outputs[0].shape) - 1)
+    return whole and along_the_last and not recurrent and _name(layer) in ADD_UP_TO_1
 
 
 def check_range(model, given, converted):
@@ -70,7 +81,7 @@ def check_range(model, given, converted):
 
     Entries that are masked or infinite are no values to be reached, and are let through.
     """
-    layer, whole = origin(model.outputs[0])
+    layer, _ = origin(model.outputs[0])
     low, high, closed = _range(layer)
     values = np.ma.getdata(converted)
     asked = np.isfinite(values) & ~np.ma.getmaskarray(converted)
@@ -83,13 +94,17 @@ def check_range(model, given, converted):
             f"target must lie {_in_words(low, high, closed)}, the range of {_name(layer)!r}, "
             f"not {given}{detail}"
         )
-    along_the_last = getattr(layer, "axis", -1) in (-1, values.ndim - 1)
-    if whole and along_the_last and _name(layer) in ADD_UP_TO_1:
+    if groups_that_add_up_to_1(model):
         _check_sum(values, asked, _name(layer))
 
 
 def _check_sum(values, asked, name):
     """Raise where outputs that always add up to 1 are asked for others."""
+    if values.shape[-1] == 1:
+        raise ValueError(
+            f"target cannot be chosen for a {name} of one unit, which is 1 whatever the input: end "
+            "the model in a sigmoid"
+        )
     total = values.sum(axis=-1, where=asked, dtype=float)
     # Each entry is rounded by half a unit in the last place; a reader's own, to some digits.
     tolerance = 1e-3 + values.shape[-1] * np.finfo(values.dtype).eps

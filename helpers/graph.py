@@ -104,7 +104,13 @@ def reach(model, way, tensor_at):
 
 def _called_at(node, model):
     """What a model with the inputs of an inner one gives at the call of the latter."""
-    return model(node.arguments.args[0])
+    return model(arguments_of(node))
+
+
+def arguments_of(node):
+    """What an inner model is called with, in the form that it takes it."""
+    args, kwargs = node.arguments.args, node.arguments.kwargs
+    return args[0] if args else kwargs["inputs"]
 
 
 # --- what lies before an activation ------------------------------------------------------------
@@ -149,21 +155,36 @@ class PreActivation(keras.layers.Layer):
         return cls(keras.saving.deserialize_keras_object(config.pop("dense")), **config)
 
 
-# Layers that hand on what they get: some of it, or in another shape.
-PASSING = (
-    Pick,
+# Layers that hand on what they get, when a model is not in training.
+UNCHANGED = (
     keras.layers.ActivityRegularization,
+    keras.layers.AlphaDropout,
     keras.layers.Dropout,
-    keras.layers.Flatten,
+    keras.layers.GaussianDropout,
+    keras.layers.GaussianNoise,
     keras.layers.Identity,
+    keras.layers.SpatialDropout1D,
+    keras.layers.SpatialDropout2D,
+    keras.layers.SpatialDropout3D,
+)
+# Those that hand on some of it, or in another shape.
+REARRANGED = (
+    Pick,
+    keras.layers.Flatten,
     keras.layers.Permute,
     keras.layers.RepeatVector,
     keras.layers.Reshape,
 )
+PASSING = UNCHANGED + REARRANGED
+
+
+def inside(layer):
+    """The layer that is called at each time step where one is wrapped in a TimeDistributed."""
+    return inside(layer.layer) if isinstance(layer, keras.layers.TimeDistributed) else layer
 
 
 def origin(tensor):
-    """The layer that a tensor comes from, and whether all of its output is there as it gave it.
+    """The layer that a tensor comes from, and whether its last axis is as that layer gave it.
 
     Inner models, and layers that hand on what they get, are looked through.
     """
@@ -172,9 +193,34 @@ def origin(tensor):
         if has_graph(layer):
             tensor = layer.outputs[tensor._keras_history.tensor_index]
         else:
-            tensor, whole = node_of(tensor).input_tensors[0], False
+            before = node_of(tensor).input_tensors[0]
+            whole = whole and _keeps_the_last_axis(layer, before, tensor)
+            tensor = before
         layer = node_of(tensor).operation
-    return layer, whole
+    return inside(layer), whole
+
+
+def _keeps_the_last_axis(layer, before, after):
+    if isinstance(layer, Pick):
+        return layer.axis not in (-1, len(before.shape) - 1)
+    unchanged = isinstance(layer, (*UNCHANGED, keras.layers.RepeatVector))
+    # Flatten and Reshape may leave the shape as it is; a Permute of two axes of one size does not.
+    same = before.shape == after.shape and not isinstance(layer, keras.layers.Permute)
+    return unchanged or same
+
+
+def logit_of(model):
+    """A model from the same input to what lies before the activation that `model` ends in.
+
+    The activation may lie inside an inner model. Errors name `layer`, as :func:`preactivation`.
+    """
+    return keras.Model(model.inputs[0], preactivation(model.outputs[0]))
+
+
+ACTIVATIONS = tuple(
+    getattr(keras.layers, name)
+    for name in ("Activation", "ELU", "LeakyReLU", "PReLU", "ReLU", "Softmax")
+)
 
 
 def preactivation(tensor):
@@ -189,10 +235,10 @@ def preactivation(tensor):
         return _called_at(node, keras.Model(inputs_of(layer), z))
     if isinstance(layer, PASSING):
         return layer(preactivation(node.input_tensors[0]))
-    if isinstance(layer, (keras.layers.Activation, keras.layers.Softmax, keras.layers.ReLU)):
+    if isinstance(inside(layer), ACTIVATIONS):
         return node.input_tensors[0]
-    if isinstance(layer, keras.layers.Dense):
-        return PreActivation(layer)(node.input_tensors[0])
+    if isinstance(inside(layer), keras.layers.Dense):
+        return PreActivation(inside(layer))(node.input_tensors[0])
     raise ValueError(
         "layer must be a Dense or Activation layer for its pre-activation to be known, not "
         f"{layer.name!r} ({type(layer).__name__})"

@@ -16,6 +16,13 @@ from helpers.graph import all_layers
 from helpers.models import check_model, in_format
 from helpers.validation import finite_array, in_shape, positive_number
 
+# Bytes of the largest square matrix that a null space is computed with.
+LARGEST = 2**32
+
+# So many roundings in a row an output may go through, at each layer or step; a derivative that is
+# smaller, beside the largest, than they are together cannot be told from them.
+ROUNDINGS = 32
+
 
 @dataclass(frozen=True, eq=False)
 class Determination:
@@ -37,13 +44,14 @@ class Determination:
         Orthonormal directions of x/scale that the output determines, the surest first.
     null_space : ndarray of shape (nullity, …input shape)
         Orthonormal directions of x/scale that leave the output as it is. It is computed when it is
-        asked for, and large where n is: for an image, ask :meth:`along_null_space` instead.
+        asked for, and large where n is: above 4 GiB that is a MemoryError, and
+        :meth:`along_null_space`, which needs no basis, the way out.
     tolerance : float
         Singular values up to it count as 0.
     undetermined : ndarray of the input shape, bool
-        True where no derivative by an entry of the input is above ε of the largest of all, ε being
-        the resolution of the number format: what a reconstruction says of it is its start, not an
-        answer.
+        True where all derivatives by an entry of the input, in units of `scale`, are so small
+        beside the largest of all that they may be rounding: what a reconstruction says of it is its
+        start, not an answer.
     message : str
         In which units it was judged.
     """
@@ -66,7 +74,13 @@ class Determination:
 
     @cached_property
     def null_space(self):
-        flat = self.row_space.reshape(self.rank, self.scale.size)
+        n = self.scale.size
+        if 8 * n**2 > LARGEST:
+            raise MemoryError(
+                f"null_space would need {8 * n**2 / 2**30:.3g} GiB: for {n} inputs use nullity, "
+                "row_space and along_null_space"
+            )
+        flat = self.row_space.reshape(self.rank, n)
         basis = np.linalg.qr(flat.T, mode="complete").Q if self.rank else np.eye(flat.shape[1])
         return basis[:, self.rank :].T.reshape(-1, *self.scale.shape)
 
@@ -104,9 +118,12 @@ def determination(model, x, *, rtol=None, scale=None):
     x : array_like of the shape of one input
         The place: one entry of `Reconstruction.x`.
     rtol : float, optional
-        The tolerance, relative to the largest singular value. Default: ε √(m n), and at most √ε,
-        with ε the resolution of the coarsest number format in the model: each of the m n
-        derivatives may be wrong by ε of the largest.
+        The tolerance, relative to the largest singular value, and for `undetermined` to the largest
+        derivative. The defaults rest on ε, the resolution of the coarsest number format in the
+        model. Each of the m n derivatives may be wrong by ε of the largest, and thus a singular
+        value by ε √(m n) of the largest: that is the first. An output that goes through dozens of
+        roundings does not show what is below 32 ε: that is the second. Neither is above √ε, so
+        that a format of few digits has half of them left to judge with.
     scale : float or array_like that broadcasts to an input, optional
         The size of one unit of each input, above 0: what counts as a change of the same size. The
         rank of an input whose entries have different units says little without it.
@@ -141,9 +158,9 @@ def determination(model, x, *, rtol=None, scale=None):
     eps = max(float(ml_dtypes.finfo(each).eps) for each in formats)
     scaled = J * scale.ravel()
     _, singular_values, directions = np.linalg.svd(scaled, full_matrices=False)
-    if rtol is None:
-        rtol = min(eps * np.sqrt(J.size), np.sqrt(eps))
-    tolerance = rtol * singular_values[0]
+    of_values = min(eps * np.sqrt(J.size), np.sqrt(eps)) if rtol is None else rtol
+    of_entries = min(eps * ROUNDINGS, np.sqrt(eps)) if rtol is None else rtol
+    tolerance = of_values * singular_values[0]
     rank = int((singular_values > tolerance).sum())
     largest = np.abs(scaled).max(axis=0)
     return Determination(
@@ -152,7 +169,7 @@ def determination(model, x, *, rtol=None, scale=None):
         singular_values=singular_values,
         row_space=directions[:rank].reshape(-1, *x.shape),
         tolerance=float(tolerance),
-        undetermined=(largest <= eps * largest.max()).reshape(x.shape),
+        undetermined=(largest <= of_entries * largest.max()).reshape(x.shape),
         message=message,
     )
 

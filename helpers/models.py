@@ -4,7 +4,7 @@ import numpy as np
 
 from helpers.activations import check_range
 from helpers.backend import keras, tf
-from helpers.graph import all_layers, has_graph, nodes_of
+from helpers.graph import all_layers, has_graph, inside, node_of
 from helpers.validation import finite_array
 
 # They look their input up in a table, or count it: no gradient passes them.
@@ -56,7 +56,8 @@ def check_model(model):
     if "float" not in dtype:
         raise TypeError(
             f"model must take floating-point input, but that of {model.name!r} is {dtype}, "
-            "which has no gradient"
+            "which has no gradient. Cut the model after the layer that takes it, and seek what "
+            "that puts out: keras.Model(layer.output, model.outputs[0])"
         )
     for tensor in (*model.inputs, *model.outputs):
         if tensor.dtype not in ("float16", "float32", "float64"):
@@ -65,12 +66,7 @@ def check_model(model):
                 f"{tensor.dtype}, as {model.name!r} does"
             )
     if not reached_by_gradient(model, model.inputs[0]):
-        lookup = next(layer for layer in all_layers(model) if isinstance(layer, LOOKUPS))
-        raise TypeError(
-            f"model must have a gradient, but {lookup.name!r} ({type(lookup).__name__}) looks up "
-            f"the input of {model.name!r}, or counts it. Cut the model after it, and seek what it "
-            "puts out: keras.Model(layer.output, model.outputs[0])"
-        )
+        raise TypeError(f"model must have a gradient by its input, but {_interruption(model)}")
     if any(getattr(layer, "stateful", False) for layer in all_layers(model)):
         raise ValueError(
             f"model must not be stateful, as {model.name!r} is: its answer to an input would "
@@ -80,22 +76,51 @@ def check_model(model):
 
 def reached_by_gradient(model, tensor):
     """Whether a way leads from an input of the model to its outputs that no lookup interrupts."""
-    nodes = list(nodes_of(model))
-    passed, before = {id(tensor)}, 0
-    while len(passed) > before:
-        before = len(passed)
-        for node in nodes:
-            if any(_passes(node, i) for i, t in enumerate(node.input_tensors) if id(t) in passed):
-                passed |= {id(output) for output in node.output_tensors}
-    return any(id(output) in passed for output in model.outputs)
+    return id(tensor) in _reached_back(model)[0]
+
+
+def _reached_back(model):
+    """The tensors from which a gradient comes to the outputs, by id, and the calls that stop it."""
+    reached, stops, todo = set(), [], list(model.outputs)
+    while todo:
+        tensor = todo.pop()
+        if id(tensor) in reached:
+            continue
+        reached.add(id(tensor))
+        node = node_of(tensor)
+        for i, before in enumerate(node.input_tensors):
+            if _passes(node, i):
+                todo.append(before)
+            else:
+                stops.append(node.operation)
+    return reached, stops
 
 
 def _passes(node, i):
     """Whether a gradient passes a call from its i-th input."""
-    layer = node.operation
+    layer = inside(node.operation)
     if has_graph(layer) and len(layer.inputs) == len(node.input_tensors):
         return reached_by_gradient(layer, layer.inputs[i])
-    return not isinstance(layer, LOOKUPS)
+    if isinstance(layer, LOOKUPS):
+        return False
+    return any("float" in tensor.dtype for tensor in node.output_tensors)
+
+
+def _interruption(model):
+    """What keeps the gradient from the input of a model, in words."""
+    stops = list(_reached_back(model)[1])
+    for layer in stops:  # an inner model is stopped by a layer of its own
+        if has_graph(layer):
+            stops += _reached_back(layer)[1]
+    stops = [layer for layer in stops if not has_graph(layer)]
+    if not stops:
+        return f"the output of {model.name!r} does not depend on it"
+    lookup = stops[0]
+    return (
+        f"{lookup.name!r} ({type(lookup).__name__}) looks it up, counts it or rounds it. Cut "
+        f"{model.name!r} after that layer, and seek what it puts out: "
+        "keras.Model(layer.output, model.outputs[0])"
+    )
 
 
 def input_and_output_shape(model, start):

@@ -9,7 +9,7 @@ inputs are known, in `known_inputs`.
 
 import numpy as np
 
-from helpers.activations import last_activation
+from helpers.activations import groups_that_add_up_to_1, last_activation
 from helpers.backend import keras
 from helpers.graph import Pick, inputs_of, layer_of, preactivation, reach
 from helpers.known_inputs import completed, given
@@ -82,15 +82,17 @@ def output(model, which):
         If there is no such output, or the model is no built Keras model.
     """
     check_is_built(model)
-    named = model.output if isinstance(model.output, dict) else {}
-    named = named or dict(zip(model.output_names, model.outputs))
+    names, tensors = list(model.output_names), list(model.outputs)
+    if isinstance(model.output, dict):
+        names, tensors = list(model.output), list(model.output.values())
     if isinstance(which, str):
-        if which not in named:
-            raise ValueError(f"which must be one of {list(named)}, not {which!r}")
-        return keras.Model(inputs_of(model), named[which])
-    number = len(model.outputs)
-    index = whole_number("which", which, least=-number, most=number - 1)
-    return keras.Model(inputs_of(model), list(named.values())[index])
+        if names.count(which) != 1:
+            problem = "not" if which not in names else "by index where several have one name, not"
+            raise ValueError(f"which must be one of {names}, {problem} {which!r}")
+        index = names.index(which)
+    else:
+        index = whole_number("which", which, least=-len(names), most=len(names) - 1)
+    return keras.Model(inputs_of(model), tensors[index])
 
 
 @keras.saving.register_keras_serializable("helpers")
@@ -143,7 +145,17 @@ def log_odds(model, unit):
         raise ValueError(
             f"model must end in a softmax or a sigmoid, but {model.name!r} ends in {activation!r}"
         )
+    if activation == "softmax" and not groups_that_add_up_to_1(model):
+        raise ValueError(
+            f"model must end in a whole softmax along its last axis: {model.name!r} has one along "
+            "another axis, or picks or rearranges what it gives. Pick after log_odds, not before"
+        )
     z = preactivation(model.outputs[0])
+    if activation == "softmax" and z.shape[-1] == 1:
+        raise ValueError(
+            f"model must have two classes or more, but the softmax of {model.name!r} has one, "
+            "whose probability is 1 whatever the input"
+        )
     indices = _indices("unit", unit, z.shape[-1])
     part = Pick(indices, -1) if activation == "sigmoid" else LogOdds(indices)
     return keras.Model(model.inputs[0], part(z))

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from helpers.activations import last_activation
 from helpers.backend import keras, tf
-from helpers.graph import all_layers, origin, preactivation
+from helpers.graph import all_layers, logit_of, origin
 from helpers.models import as_targets, check_model, in_format, input_and_output_shape
 from helpers.validation import (
     choice,
@@ -374,10 +374,10 @@ def _with_itself(model):
 
 def _with_logit(model):
     """A function of x that returns y and its logit: the pre-activation, which does not saturate."""
-    logit_of = keras.Model(model.inputs[0], preactivation(model.outputs[0]))
+    logit = logit_of(model)
 
     def answer(x):
-        z = logit_of(x, training=False)
+        z = logit(x, training=False)
         return tf.sigmoid(z), z
 
     return answer
