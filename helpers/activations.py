@@ -59,9 +59,7 @@ def _range(layer):
     layer = activation if isinstance(activation, keras.layers.Layer) else layer
     if isinstance(layer, keras.layers.ReLU):
         high = np.inf if layer.max_value is None else float(layer.max_value)
-        # Below a threshold that is negative nothing is cut off but what lies below it.
-        low = min(0.0, float(layer.threshold or 0.0))
-        return (-np.inf if layer.negative_slope else low, high, True)
+        return (-np.inf if layer.negative_slope else 0.0, high, True)
     if isinstance(layer, keras.layers.ELU):
         return (-float(layer.alpha), np.inf, False)
     return RANGES.get(_name(layer), (-np.inf, np.inf, False))

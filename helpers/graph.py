@@ -53,8 +53,10 @@ def nodes_of(model):
 
 
 def inputs_of(model):
-    """The symbolic input of a model; where there are several, in the form that it takes them."""
-    return model.inputs[0] if len(model.inputs) == 1 else model.input
+    """The symbolic input of a model, in the form that it takes: a tensor, a list or a dict."""
+    if isinstance(model, keras.Sequential):
+        return model.inputs[0]
+    return model.inputs[0] if model.input is model.inputs[0] else model.input
 
 
 def layer_of(model, layer):
@@ -153,6 +155,11 @@ class PreActivation(keras.layers.Layer):
     @classmethod
     def from_config(cls, config):
         return cls(keras.saving.deserialize_keras_object(config.pop("dense")), **config)
+
+
+def format_for(tensor):
+    """The number format of a layer that is put behind a tensor, so that no digit is lost."""
+    return "float64" if tensor.dtype == "float64" else "float32"
 
 
 # Layers that hand on what they get, when a model is not in training.

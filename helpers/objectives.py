@@ -11,7 +11,16 @@ import numpy as np
 
 from helpers.activations import groups_that_add_up_to_1, last_activation
 from helpers.backend import keras
-from helpers.graph import Pick, inputs_of, layer_of, preactivation, reach
+from helpers.graph import (
+    Pick,
+    format_for,
+    has_graph,
+    inputs_of,
+    layer_of,
+    node_of,
+    preactivation,
+    reach,
+)
 from helpers.known_inputs import completed, given
 from helpers.models import check_is_built, check_model
 from helpers.validation import choice, finite_number, positive_number, whole_number
@@ -57,7 +66,7 @@ def units(model, layer, unit=None, *, space="activation"):
 
     tensor = reach(model, layer_of(model, layer), values)
     if unit is not None:
-        tensor = Pick(_indices("unit", unit, tensor.shape[-1]), -1)(tensor)
+        tensor = _picked(tensor, _indices("unit", unit, tensor.shape[-1]), -1)
     return keras.Model(model.inputs[0], tensor)
 
 
@@ -86,6 +95,8 @@ def output(model, which):
     if isinstance(model.output, dict):
         names, tensors = list(model.output), list(model.output.values())
     if isinstance(which, str):
+        if len(set(names)) < len(names):  # outputs of one inner model go by the names in it
+            names = [_inner_name(tensor) for tensor in tensors]
         if names.count(which) != 1:
             problem = "not" if which not in names else "by index where several have one name, not"
             raise ValueError(f"which must be one of {names}, {problem} {which!r}")
@@ -93,6 +104,13 @@ def output(model, which):
     else:
         index = whole_number("which", which, least=-len(names), most=len(names) - 1)
     return keras.Model(inputs_of(model), tensors[index])
+
+
+def _inner_name(tensor):
+    layer = node_of(tensor).operation
+    if not has_graph(layer):
+        return layer.name
+    return _inner_name(layer.outputs[tensor._keras_history.tensor_index])
 
 
 @keras.saving.register_keras_serializable("helpers")
@@ -157,8 +175,9 @@ def log_odds(model, unit):
             "whose probability is 1 whatever the input"
         )
     indices = _indices("unit", unit, z.shape[-1])
-    part = Pick(indices, -1) if activation == "sigmoid" else LogOdds(indices)
-    return keras.Model(model.inputs[0], part(z))
+    if activation == "sigmoid":
+        return keras.Model(model.inputs[0], _picked(z, indices, -1))
+    return keras.Model(model.inputs[0], LogOdds(indices, dtype=format_for(z))(z))
 
 
 @keras.saving.register_keras_serializable("helpers")
@@ -212,8 +231,9 @@ def at_least(model, limit):
 
 def _excess(model, limit, sign):
     check_model(model)
-    layer = Excess(finite_number("limit", limit), sign)
-    return keras.Model(model.inputs[0], layer(model.outputs[0]))
+    (y,) = model.outputs
+    layer = Excess(finite_number("limit", limit), sign, dtype=format_for(y))
+    return keras.Model(model.inputs[0], layer(y))
 
 
 def off(model, layer, unit, *, margin):
@@ -276,8 +296,12 @@ def at_steps(model, steps):
             f"model must answer with a sequence, of shape (N, T, features), not {shape}: "
             "its recurrent layers need return_sequences=True"
         )
-    picked = Pick(_indices("steps", steps, shape[1]), 1)
-    return keras.Model(model.inputs[0], picked(model.outputs[0]))
+    picked = _picked(model.outputs[0], _indices("steps", steps, shape[1]), 1)
+    return keras.Model(model.inputs[0], picked)
+
+
+def _picked(tensor, indices, axis):
+    return Pick(indices, axis, dtype=format_for(tensor))(tensor)
 
 
 def _indices(name, value, size):

@@ -41,6 +41,19 @@ def ending(*layers, size=2):
 L = keras.layers
 
 
+def relu(x):
+    """One of the reader's own, whose name alone is known."""
+    return keras.ops.maximum(x, -1.0)
+
+
+def of_steps(*layers):
+    x = keras.Input((4, 2))
+    y = x
+    for layer in layers:
+        y = layer(y)
+    return keras.Model(x, y)
+
+
 def inner(activation):
     return ending(L.Dense(2, activation=activation), L.Dropout(0.5), L.Reshape((2, 1)), L.Flatten())
 
@@ -53,6 +66,7 @@ def inner(activation):
         (ending(L.Dense(2, activation="softmax")), [0.4, 0.6], [0.4, 0.4], ["add up to 1"]),
         (ending(L.ReLU()), [0, 9], [-1, 1], ["0 or above", "'relu'", "-1"]),
         (ending(L.ReLU(6.0)), [0, 6], [0, 7], ["between 0 and 6", "7"]),
+        (ending(L.Softmax(), L.Dropout(0.5)), [0.4, 0.6], [0.4, 0.4], ["add up to 1"]),
         (ending(L.ELU(0.5)), [-0.4, 9], [-0.5, 9], ["above -0.5"]),
         (ending(L.Activation("relu6")), [0, 6], [0, 7], ["'relu6'", "7"]),
         (ending(L.Activation("hard_sigmoid")), [0, 1], [0, 1.1], ["between 0 and 1"]),
@@ -84,6 +98,38 @@ def test_what_does_not_matter_may_be_anything():
     too_much = np.ma.array([[0.8, 7.0, 0.3]], mask=[[0, 1, 0]])
     with pytest.raises(ValueError, match=r"add up to 1.*1\.1"):
         check_range(model, too_much, too_much)
+
+
+@pytest.mark.parametrize(
+    ("model", "target"),
+    [
+        (ending(L.Dense(2, activation=relu)), [[-1.0, 0.0]]),
+        (ending(L.LeakyReLU()), [[-1.0, 0.0]]),
+        (ending(L.ReLU(negative_slope=0.1)), [[-1.0, 0.0]]),
+        # Its output gate takes some of each away.
+        (of_steps(L.LSTM(2, activation="softmax")), [[0.1, 0.2]]),
+        # Along the steps, not along the last axis.
+        (of_steps(L.Softmax(axis=1)), np.full((1, 4, 2), 0.25)),
+        (of_steps(L.Dense(4, activation="softmax"), L.Permute((2, 1))), np.full((1, 4, 4), 0.1)),
+    ],
+)
+def test_what_may_be_given_is_let_through(model, target):
+    check_range(model, np.array(target, "float32"), np.array(target, "float32"))
+
+
+def test_a_layer_at_each_step_has_its_range():
+    model = of_steps(L.TimeDistributed(L.Dense(2, activation="softmax")))
+    assert activations.last_activation(model) == "softmax"
+    target = np.full((1, 4, 2), 0.5)
+    check_range(model, target, target)
+    with pytest.raises(ValueError, match=r"add up to 1.*0\.8"):
+        check_range(model, 0.8 * target, 0.8 * target)
+
+
+def test_the_softmax_of_one_unit_is_told_to_be_constant():
+    model = ending(L.Dense(1, activation="softmax"))
+    with pytest.raises(ValueError, match=r"target cannot be chosen .* one unit"):
+        check_range(model, np.array([[0.5]]), np.array([[0.5]]))
 
 
 def test_some_of_a_softmax_need_not_add_up():

@@ -97,6 +97,62 @@ def test_it_combines_and_shares_the_weights():
     np.testing.assert_allclose(of_whole(found.x), 0.1, rtol=2e-4)
 
 
+def test_what_is_known_may_come_in_a_sequence():
+    picked, names = objectives.output(SEVERAL, 0), [tensor.name for tensor in SEVERAL.inputs]
+    known = {"word": [3, 1], "image": np.ones((3, 3))}
+    by_name = objectives.given(picked, known)
+    in_order = objectives.given(picked, [known.get(name) for name in names])
+    np.testing.assert_array_equal(in_order(X[:, 0, :2]), by_name(X[:, 0, :2]))
+
+
+def test_an_output_is_picked_before_or_after():
+    first, second = keras.Input((2,), name="first"), keras.Input((2,), name="second")
+    both = L.Concatenate()([first, second])
+    outputs = [L.Dense(1, name="one")(both), L.Dense(2, name="two")(both)]
+    model = keras.Model([first, second], outputs)
+    before = objectives.given(objectives.output(model, "two"), {"first": [1.0, 2.0]})
+    after = objectives.output(objectives.given(model, {"first": [1.0, 2.0]}), "two")
+    np.testing.assert_array_equal(after(X[:, 0, :2]), before(X[:, 0, :2]))
+    assert set(objectives.completed(after, X[:, 0, :2])) == {"first", "second"}
+
+
+def test_an_array_says_how_long_a_sequence_is():
+    keras.utils.set_random_seed(4)
+    model = keras.Sequential([keras.Input((None, 2)), L.LSTM(3), L.Dense(1)])
+    sequence = np.random.default_rng(3).normal(size=(5, 2)).astype("float32")
+    known = np.where(np.arange(5)[:, np.newaxis] == 2, np.nan, sequence)
+    part = objectives.given(model, known)
+    assert part.inputs[0].shape == (None, 2)
+    np.testing.assert_allclose(part(sequence[[2]]), model(sequence[np.newaxis]), atol=1e-6)
+
+
+def test_one_input_may_have_a_name():
+    x = keras.Input((2,), name="x")
+    model = keras.Model({"x": x}, L.Dense(1)(x))
+    part = objectives.given(model, {"x": [np.nan, 2.0]})
+    np.testing.assert_array_equal(objectives.completed(part, [[7.0]]), [[7.0, 2.0]])
+    np.testing.assert_allclose(part(np.array([[7.0]])), model({"x": np.array([[7.0, 2.0]])}))
+
+
+def test_a_model_that_was_saved_knows_its_inputs(tmp_path):
+    part = objectives.given(objectives.output(SEVERAL, 0), {"word": [3, 1], "image": np.eye(3)})
+    part.save(tmp_path / "part.keras")
+    loaded = keras.models.load_model(tmp_path / "part.keras")
+    x = INPUTS["numbers"]
+    np.testing.assert_array_equal(loaded(x), part(x))
+    for name, value in objectives.completed(loaded, x).items():
+        np.testing.assert_array_equal(value, objectives.completed(part, x)[name])
+
+
+OPEN = keras.Input((None, 2), name="steps")
+TWO = keras.Input((2,), name="two")
+OF_OPEN_LENGTH = keras.Model([OPEN, TWO], L.Dense(1)(L.Concatenate()([L.LSTM(2)(OPEN), TWO])))
+TEXT = keras.Input((1,), name="text", dtype="string")
+LETTER = L.StringLookup(vocabulary=["a"], output_mode="one_hot")(TEXT)
+OF_TEXT = keras.Model([TEXT, TWO], L.Dense(1)(L.Concatenate()([LETTER, TWO])))
+PART = objectives.given(ONE, np.where(np.arange(6).reshape(2, 3) < 2, np.nan, 1.0))
+
+
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [
@@ -126,6 +182,28 @@ def test_it_combines_and_shares_the_weights():
             ValueError,
             ["known", "whole numbers", "'word'"],
         ),
+        (
+            lambda: objectives.given(SEVERAL, {"word": [1.0, 3e9]}),
+            ValueError,
+            ["known", "int32", "'word'"],
+        ),
+        (
+            lambda: objectives.given(SEVERAL, {"word": [1.0, np.nan]}),
+            TypeError,
+            ["known", "'word'", "gradient"],
+        ),
+        (lambda: objectives.given(ONE, [[1.0], [1.0, 2.0]]), ValueError, ["known", "one length"]),
+        (lambda: objectives.given(ONE, "net"), TypeError, ["known", "real numbers", "'net'"]),
+        (lambda: objectives.given(ONE, X[0] + 1j), TypeError, ["known", "real numbers"]),
+        (
+            lambda: objectives.given(OF_OPEN_LENGTH, {"two": [1.0, np.nan]}),
+            ValueError,
+            ["known", "'steps'", "(None, 2)"],
+        ),
+        (lambda: objectives.given(OF_TEXT, {"two": [1.0, 2.0]}), TypeError, ["model", "'text'"]),
+        (lambda: objectives.completed(PART, X[0]), ValueError, ["x", "('N', 2)", "(2, 3)"]),
+        (lambda: objectives.completed(PART, [[0, np.nan]]), ValueError, ["x", "nan"]),
+        (lambda: objectives.completed("net", X), TypeError, ["model", "net"]),
         (lambda: objectives.completed(ONE, X), ValueError, ["objective", "given"]),
         (lambda: objectives.output(SEVERAL, "other"), ValueError, ["which", "'mean'", "'other'"]),
         (lambda: objectives.output(SEVERAL, 2), ValueError, ["which", "2", "1"]),

@@ -359,6 +359,47 @@ def test_the_log_odds_of_a_sigmoid_are_its_preactivation():
     np.testing.assert_allclose(odds(X), z3[:, ::-1], rtol=1e-5, atol=1e-6)
 
 
+def test_log_odds_at_each_step():
+    steps = keras.layers.TimeDistributed(keras.layers.Dense(3, activation="softmax"))
+    model = functional(steps, (4, 2))
+    x = np.random.default_rng(8).normal(size=(2, 4, 2)).astype("float32")
+    expected = special.logit(model(x).numpy()[..., [1]].astype(float))
+    np.testing.assert_allclose(objectives.log_odds(model, 1)(x), expected, rtol=1e-5, atol=1e-6)
+    last = objectives.log_odds(objectives.at_steps(model, -1), 1)
+    np.testing.assert_allclose(last(x), expected[:, [-1]], rtol=1e-5, atol=1e-6)
+
+
+def test_log_odds_do_not_overflow():
+    model = functional(keras.layers.Dense(3, activation="softmax", use_bias=False))
+    model.set_weights([np.diag([200.0, -200.0, 0.0])])
+    odds = objectives.log_odds(model, [0, 1, 2])(np.ones((1, 3)))
+    np.testing.assert_allclose(odds, [[200, -400, -200]], rtol=1e-6)
+
+
+def test_no_digit_of_float64_is_lost():
+    layer = keras.layers.Dense(3, activation="softmax", dtype="float64", name="end")
+    model = functional(layer, dtype="float64")
+    x = np.random.default_rng(9).normal(size=(4, 3))
+    y = model(x).numpy()
+    eps = 100 * np.finfo(float).eps  # some sums of three terms of size 1
+    for part, expected in (
+        (objectives.log_odds(model, 0), special.logit(y[:, [0]])),
+        (objectives.units(model, "end", [2]), y[:, [2]]),
+        (objectives.at_least(model, 0.5), np.maximum(0.5 - y, 0)),
+    ):
+        assert part.outputs[0].dtype == "float64"
+        np.testing.assert_allclose(part(x), expected, rtol=0, atol=eps)
+
+
+def test_outputs_of_one_name_go_by_index():
+    shared = keras.layers.Dense(1, name="shared")
+    model = functional(lambda x: [shared(x), shared(-x)])
+    for i in (0, 1):
+        np.testing.assert_array_equal(objectives.output(model, i)(X), model(X)[i])
+    with pytest.raises(ValueError, match=r"which must be one of .*by index.*'shared'"):
+        objectives.output(model, "shared")
+
+
 def test_limits_are_kept_and_what_keeps_them_stays():
     first = objectives.units(NETWORK, "first", 0)
     y = first(X).numpy()
@@ -451,6 +492,7 @@ def twice(x):
 
 TWICE = functional(twice)
 SOFTMAX = functional(keras.layers.Dense(2, activation="softmax"))
+SOFTMAX_OF_STEPS = keras.Sequential([keras.layers.Dense(2), keras.layers.Softmax(axis=1)])
 SOFTPLUS = functional(keras.layers.Dense(2, activation="softplus"))
 TWO_OUTPUTS = functional(lambda x: [keras.layers.Dense(1)(x), keras.layers.Dense(1)(x)])
 NAMED_OUTPUT = functional(lambda x: {"y": keras.layers.Dense(1)(x)})
@@ -519,6 +561,18 @@ COUNTED = functional(
 INNER_LOOKUP = functional(lambda x: keras.layers.Dense(1)(LOOKED_UP(x)))
 
 
+ROUNDED = functional(
+    lambda x: keras.layers.Dense(1)(keras.ops.cast(keras.ops.cast(x, "int32"), "float32"))
+)
+AT_STEPS = functional(
+    lambda x: keras.layers.TimeDistributed(keras.layers.Embedding(4, 2), name="tables")(x), (3, 2)
+)
+OF_IDS = functional(
+    lambda x: keras.layers.Dense(2)(keras.layers.Flatten()(keras.layers.Embedding(4, 2)(x))),
+    dtype="int32",
+)
+
+
 def test_a_lookup_beside_another_way_is_let_through():
     model = functional(
         lambda x: keras.layers.Concatenate()([LOOKED_UP(x), keras.layers.Dense(1)(x)])
@@ -574,12 +628,30 @@ def descend(**changes):
         ),
         (lambda: objectives.units(COUNTED, -1), TypeError, ["model", "'counts'", "Cut"]),
         (lambda: objectives.units(INNER_LOOKUP, -1), TypeError, ["model", "'table'", "Cut"]),
+        (lambda: objectives.units(ROUNDED, -1), TypeError, ["model", "Cast", "Cut"]),
+        (lambda: objectives.units(AT_STEPS, -1), TypeError, ["model", "'tables'", "Cut"]),
+        (lambda: objectives.units(OF_IDS, -1), TypeError, ["model", "int32", "Cut"]),
         (
             lambda: objectives.units(WRAPPED, "dense"),
             ValueError,
             ["layer", "subclassed", "Rebuild"],
         ),
         (lambda: objectives.log_odds(RECURRENT, 0), ValueError, ["model", "softmax", "'tanh'"]),
+        (
+            lambda: objectives.log_odds(objectives.units(SOFTMAX, -1, [0]), 0),
+            ValueError,
+            ["model", "whole softmax", "Pick after"],
+        ),
+        (
+            lambda: objectives.log_odds(functional(SOFTMAX_OF_STEPS, (3, 2)), 0),
+            ValueError,
+            ["model", "whole softmax", "another axis"],
+        ),
+        (
+            lambda: objectives.log_odds(functional(keras.layers.Dense(1, "softmax")), 0),
+            ValueError,
+            ["model", "two classes"],
+        ),
         (lambda: objectives.log_odds(SOFTMAX, 2), ValueError, ["unit", "2", "1"]),
         (lambda: objectives.at_least(NETWORK, np.inf), ValueError, ["limit", "inf"]),
         (lambda: objectives.at_most(NETWORK, "1"), TypeError, ["limit", "'1'"]),
