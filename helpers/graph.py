@@ -186,8 +186,14 @@ PASSING = UNCHANGED + REARRANGED
 
 
 def inside(layer):
-    """The layer that is called at each time step where one is wrapped in a TimeDistributed."""
-    return inside(layer.layer) if isinstance(layer, keras.layers.TimeDistributed) else layer
+    """The layer that a wrapper calls: at each time step, or in both directions of time."""
+    if isinstance(layer, keras.layers.TimeDistributed):
+        return inside(layer.layer)
+    if isinstance(layer, keras.layers.Bidirectional) and layer.merge_mode in ("concat", "ave"):
+        there, back = layer.forward_layer, layer.backward_layer
+        if getattr(there, "activation", None) == getattr(back, "activation", None):
+            return there
+    return layer
 
 
 def origin(tensor):

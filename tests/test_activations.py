@@ -126,6 +126,17 @@ def test_a_layer_at_each_step_has_its_range():
         check_range(model, 0.8 * target, 0.8 * target)
 
 
+@pytest.mark.parametrize(("merge_mode", "size"), [("concat", 4), ("ave", 2), ("sum", 2)])
+def test_both_directions_have_the_range_of_each_but_their_sum_has_not(merge_mode, size):
+    model = of_steps(L.Bidirectional(L.LSTM(2), merge_mode=merge_mode))
+    target = np.full((1, size), 1.5)
+    if merge_mode == "sum":
+        check_range(model, target, target)
+        return
+    with pytest.raises(ValueError, match=r"between -1 and 1.*'tanh'.*1\.5"):
+        check_range(model, target, target)
+
+
 def test_the_softmax_of_one_unit_is_told_to_be_constant():
     model = ending(L.Dense(1, activation="softmax"))
     with pytest.raises(ValueError, match=r"target cannot be chosen .* one unit"):
