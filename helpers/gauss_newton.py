@@ -21,6 +21,12 @@ ENOUGH = 1e-3
 # The first damping, as a share of the largest squared length of a row (or column) of J S.
 FIRST = 1e-3
 
+# After each refused step in a row the damping grows by four times the last factor, up to this one.
+MOST_GROWTH = 256.0
+
+# A step over the goal must not lead to less than this share of the gradient before it.
+FLATTER = 1 / 32
+
 # Solving anew for the inputs that are not at a bound stops after so many times.
 PASSES = 12
 
@@ -144,7 +150,7 @@ def _new_loop(model, penalty, space, bounded, x_shape, y_shape, y_dtype, sifted,
             def once_more(i, d, free, fixed):
                 out = beyond(d, free)
                 fixed = tf.where(out, tf.clip_by_value(flat(x) + d, low, high) - flat(x), fixed)
-                free = tf.where(out, 0.0, free)
+                free = tf.where(out, tf.zeros_like(free), free)
                 changed = tf.reduce_any(out, axis=1)[:, tf.newaxis]
                 anew = fixed + solve(x, r, J64, free, fixed, damping)
                 return i + 1, tf.where(changed, anew, d), free, fixed
@@ -175,22 +181,26 @@ def _new_loop(model, penalty, space, bounded, x_shape, y_shape, y_dtype, sifted,
             g_new = slope(moved, r_new, J_new)
             steep_new = tf.reduce_sum((s * free_of(moved, g_new) * g_new) ** 2, axis=1)
 
+            if k <= n:
+                sizes = tf.reduce_sum((J64 * s[:, tf.newaxis]) ** 2, axis=2)
+            else:
+                sizes = tf.reduce_sum((J64 * s[:, tf.newaxis]) ** 2, axis=1)
+            top = tf.reduce_max(sizes, axis=1) + pull * tf.reduce_max(s) ** 2
             gained = cost - cost_new
             better = (promised > 0) & (gained >= ENOUGH * promised)
             # Where the cost is not exact enough to tell, the gradient is.
             level = tf.maximum(noise, np.finfo(float).eps * cost)
             fine = (promised <= level) & (gained >= -level) & (steep_new <= steep / 4)
-            # A place without gradient is a dead end: none is left to come back on.
-            lost = tf.reduce_any(
-                (tf.reduce_max(tf.abs(J_new), axis=2) == 0)
-                & (tf.reduce_max(tf.abs(J), axis=2) > 0)
-                & (r_new != 0),
-                axis=1,
-            )
+            # A place without gradient is a dead end: none is left to come back on. And where a
+            # residual has changed its sign, with little gradient left, the step went too far.
+            steepest, before = (tf.reduce_max(tf.abs(each), axis=2) for each in (J_new, J))
+            dead = (steepest == 0) & (before > 0) & (r_new != 0)
+            beyond = (r_new * r < 0) & (steepest < FLATTER * before)
+            lost = tf.reduce_any(dead | beyond, axis=1)
             accepted = finite & ((usable & (better | fine) & ~lost) | close)
             unmoved = per_target(tf.reduce_all, moved == x)
             flat_here = (steep == 0) & per_target(tf.reduce_all, J == 0)
-            over = ~accepted & ((promised <= level) | (damping == np.inf))
+            over = ~accepted & (promised <= level) & (damping <= top)
             verdict = RUNNING
             for reason, holds in (
                 (ROUNDED, unmoved | over),
@@ -204,19 +214,14 @@ def _new_loop(model, penalty, space, bounded, x_shape, y_shape, y_dtype, sifted,
             code = tf.where(going & close, CONVERGED, code)
 
             # The damping that follows.
-            if k <= n:
-                sizes = tf.reduce_sum((J64 * s[:, tf.newaxis]) ** 2, axis=2)
-            else:
-                sizes = tf.reduce_sum((J64 * s[:, tf.newaxis]) ** 2, axis=1)
-            top = tf.reduce_max(sizes, axis=1) + pull * tf.reduce_max(s) ** 2
             ratio = gained / tf.where(promised > 0, promised, 1.0)
             less = tf.where(ratio > 0.75, damping / 8, damping)
             less = tf.where(ratio > 0.95, damping / 64, less)
-            less = tf.where(less < 1e-7 * top, 0.0, less)
+            less = tf.where(less >= 1e-7 * top, less, 0.0)
             less = tf.where(better & (ratio < 0.25), 2 * tf.maximum(damping, FIRST * top), less)
             more = tf.where(damping == 0, FIRST * top, damping * growth)
             damping = tf.where(running, tf.where(accepted, less, more), damping)
-            growth = tf.where(running, tf.where(accepted, 4.0, growth * 4), growth)
+            growth = tf.where(running, tf.where(~accepted, tf.minimum(4 * growth, MOST_GROWTH), 4.0), growth)
 
             x = tf.where(beside(going, x), moved, x)
             r, J, cost, noise = (
@@ -242,7 +247,7 @@ def _new_loop(model, penalty, space, bounded, x_shape, y_shape, y_dtype, sifted,
 
         # What one unit in the last place of each input, and of the output, can do to the output.
         reach = tf.linalg.matvec(tf.cast(tf.abs(J), tf.float64), tf.abs(flat(x)))
-        size = tf.abs(r / tf.where(weight == 0, 1.0, weight) + aim) + tf.abs(aim)
+        size = weight * (tf.abs(r + aim) + tf.abs(aim))
         of_rounding = tf.abs(r) <= 8 * resolution * (size + reach)
         missed = ~tf.reduce_all(of_rounding | (weight == 0), axis=1)
         closest = LOCAL

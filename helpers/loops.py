@@ -8,6 +8,7 @@ import functools
 import warnings
 from dataclasses import dataclass
 from numbers import Number
+from types import FunctionType
 
 import numpy as np
 
@@ -312,6 +313,6 @@ def _setting(value, depth):
         return tuple((_Same(key), _setting(each, depth - 1)) for key, each in value.items())
     if isinstance(value, functools.partial):
         return _setting((value.func, value.args, value.keywords), depth - 1)
-    if callable(value) and not hasattr(type(value), "__call__") or not hasattr(value, "__dict__"):
+    if isinstance(value, FunctionType) or not hasattr(value, "__dict__"):
         return _Same(value)
     return (_Same(value), *_settings(value, depth - 1))

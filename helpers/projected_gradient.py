@@ -137,7 +137,7 @@ def _new_loop(
             moved = tf.reshape(tf.cast(flat(x) + share[:, tf.newaxis] * whole, x.dtype), x.shape)
             if bounded:
                 moved = tf.clip_by_value(moved, *rest)
-            cost_new, g_new, noise_new, close, finite, usable = measure(moved)
+            cost_new, g_new, noise_new, close, _, usable = measure(moved)
 
             worst = tf.maximum(tf.reduce_max(history, axis=1), cost)
             better = cost_new <= worst + ENOUGH * share * slope
@@ -170,7 +170,7 @@ def _new_loop(
             fitting = span / tf.where(curved > 0, curved, 1.0)
             longer = tf.where(curved > 0, tf.minimum(fitting, 1e4 * rate), 4 * rate)
             rate = tf.where(going, tf.clip_by_value(longer, 1e-30, 1e30), rate)
-            share = tf.where(going, 1.0, tf.where(running, share / 2, share))
+            share = tf.where(~going, tf.where(running, share / 2, share), 1.0)
             pushed_on = tf.concat([history[:, 1:], cost[:, tf.newaxis]], axis=1)
             history = tf.where(going[:, tf.newaxis], pushed_on, history)
             flatter = steep_new < 0.9 * flattest
