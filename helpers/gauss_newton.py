@@ -200,7 +200,7 @@ def _new_loop(model, penalty, space, bounded, x_shape, y_shape, y_dtype, sifted,
             accepted = finite & ((usable & (better | fine) & ~lost) | close)
             unmoved = per_target(tf.reduce_all, moved == x)
             flat_here = (steep == 0) & per_target(tf.reduce_all, J == 0)
-            over = ~accepted & (promised <= level) & (damping <= top)
+            over = ~accepted & (tf.abs(promised) <= level) & (damping <= top)
             verdict = RUNNING
             for reason, holds in (
                 (ROUNDED, unmoved | over),

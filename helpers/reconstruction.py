@@ -258,7 +258,7 @@ def _advance(run, state, start, max_iter, segment, trace, bar):
     if counts[-1] is None:  # each pass was a step
         return state, path[: most + 1]
     # Trials that were refused are left out: of each run, the first iterate after k steps.
-    counts = np.concatenate(counts)
+    counts = np.maximum.accumulate(np.concatenate(counts))  # none after the last trial
     rows = [
         np.minimum(np.searchsorted(each, np.arange(most + 1)), np.searchsorted(each, each.max()))
         for each in counts.T
