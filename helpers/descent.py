@@ -6,7 +6,7 @@ Chapter 3 builds this loop by hand; here it is compiled, and runs on many target
 import numpy as np
 
 from helpers.backend import tf
-from helpers.loops import Compiled, answer_of, beside, kept, per_target, picked, wide
+from helpers.loops import Compiled, answer_of, beside, kept, per_target, picked, tensors_of, wide
 from helpers.verdicts import (
     CONVERGED,
     DIVERGED,
@@ -21,61 +21,55 @@ from helpers.verdicts import (
 )
 
 
-def descent(model, space, penalty, bounds, start, aim, rate, kept_iterates):
+def descent(model, space, penalty, bounds, start, aim, rate, kept_iterates, whole):
     """The loop for a batch: a function of a state and a number of steps, and the first state.
 
-    The state is x, code and n_iter of each target, and the cost that it began with.
+    The state is x, and, unless the loop runs as a `whole`, code and n_iter of each target, and the
+    cost that it began with.
     """
-    pushed, sifted = aim.push is not None, aim.entries is not None
+    problem, form = tensors_of(aim, bounds, space)
     advance = kept(
-        _new_loop, model, penalty, space, bounds is not None, start.shape,
-        aim.goal.shape, aim.goal.dtype.name, pushed, sifted, kept_iterates,
+        _new_loop, model, penalty, space, start.shape, aim.goal.dtype.name, form, kept_iterates,
+        whole,
     )  # fmt: skip
-    problem = [tf.constant(each) for each in (aim.goal, aim.wanted, aim.within, aim.weight)]
-    problem += [tf.constant(aim.push)] if pushed else []
-    problem += [tf.constant(aim.entries)] if sifted else []
-    problem += [] if bounds is None else [tf.constant(bound) for bound in bounds]
-    N = len(start)
-    state = (
-        tf.constant(start),
-        tf.fill(N, RUNNING),
-        tf.zeros(N, tf.int32),
-        tf.zeros(N, wide(aim.goal.dtype)),
-    )
 
     def run(state, steps, rate=rate):
-        *state, path = advance(*state, tf.constant(steps), tf.constant(rate), *problem)
-        return state, path, None
+        return advance(*state, np.int32(steps), rate, *problem)
 
-    return run, state
+    if whole:
+        return run, (start,)
+    zeros = np.zeros(len(start), np.int32)
+    ceiling = np.zeros(len(start), wide(aim.goal.dtype).as_numpy_dtype)
+    return run, (start, zeros + RUNNING, zeros, ceiling)
 
 
-def _new_loop(
-    model, penalty, space, bounded, x_shape, y_shape, y_dtype, pushed, sifted, kept_iterates
-):
+def _new_loop(model, penalty, space, x_shape, y_dtype, form, kept_iterates, whole):
     """The descent of a batch as one XLA program, which keeps some iterates.
 
     Trained weights are read at each call.
     """
     answer = answer_of(model, space)
     narrow = tf.as_dtype(y_dtype) == tf.float16
+    N = x_shape[0]
 
-    def advance(x, code, n_iter, ceiling, steps, rate, *problem):
-        aim, target, allowed, weight, *rest = problem
-        push = rest.pop(0) if pushed else None
-        entries = rest.pop(0) if sifted else None
-        box = rest
+    def advance(x, *rest):
+        if whole:
+            zeros = tf.zeros(N, tf.int32)
+            rest = [zeros + RUNNING, zeros, tf.zeros(N, wide(y_dtype)), *rest]
+        code, n_iter, ceiling, steps, rate, *problem = rest
+        asked = form.unpacked(problem)
+        entries, push = asked.entries, asked.push
 
         def one_step(i, x, code, n_iter, ceiling, path):
             with tf.GradientTape() as tape:
                 tape.watch(x)
                 y, value = (picked(each, entries) for each in answer(x))
                 exact = tf.cast(value, wide(value.dtype))
-                error = exact - tf.cast(aim, exact.dtype)
-                if sifted or pushed:
-                    error *= tf.cast(weight, exact.dtype)
+                error = exact - tf.cast(asked.goal, exact.dtype)
+                if asked.weight is not None:
+                    error *= tf.cast(asked.weight, exact.dtype)
                 cost = size = per_target(tf.reduce_sum, error**2)
-                if pushed:
+                if push is not None:
                     pull = per_target(tf.reduce_sum, tf.cast(push, exact.dtype) * exact)
                     cost, size = cost - pull, size + tf.abs(pull)
                 if penalty is not None:
@@ -88,12 +82,12 @@ def _new_loop(
             if narrow:
                 gradient *= tf.cast(beside(unit, gradient), x.dtype)
             moved = beyond = x - rate * gradient
-            if bounded:
-                moved = tf.clip_by_value(beyond, *box)
+            if asked.box is not None:
+                moved = tf.clip_by_value(beyond, *asked.box)
 
             # Cost and gradient are sums over the batch: a sum keeps the targets apart.
             ceiling = tf.where(n_iter == 0, size, ceiling)
-            close = per_target(tf.reduce_all, tf.abs(y - target) <= allowed)
+            close = per_target(tf.reduce_all, tf.abs(y - asked.wanted) <= asked.within)
             finite = per_target(tf.reduce_all, tf.math.is_finite(y))
             movable = per_target(tf.reduce_all, tf.math.is_finite(beyond))
             flat = per_target(tf.reduce_all, gradient == 0)
@@ -124,25 +118,31 @@ def _new_loop(
         _, x, code, n_iter, ceiling, path = tf.while_loop(
             unfinished, one_step, (0, x, code, n_iter, ceiling, path)
         )
-        return x, code, n_iter, ceiling, path.stack() if kept_iterates else x
+        state, y = (x, code, n_iter, ceiling), model(x, training=False)
+        return state, y, path.stack() if kept_iterates else None, None
 
     x = tf.TensorSpec(x_shape, model.inputs[0].dtype)
-    y = tf.TensorSpec(y_shape, y_dtype)
     each = tf.TensorSpec(x_shape[:1], "int32")
-    ceiling = tf.TensorSpec(x_shape[:1], wide(y_dtype))
-    steps, rate = tf.TensorSpec((), "int32"), tf.TensorSpec((), x.dtype)
-    signature = [x, each, each, ceiling, steps, rate, y, y, y, y]
-    signature += [y] * pushed + [tf.TensorSpec(y_shape, "int32")] * sifted
-    signature += [tf.TensorSpec(x_shape[1:], x.dtype)] * 2 * bounded
-    return Compiled(advance, signature)
+    signature = [x] if whole else [x, each, each, tf.TensorSpec(x_shape[:1], wide(y_dtype))]
+    signature += [tf.TensorSpec((), "int32"), tf.TensorSpec((), x.dtype)]
+    return Compiled(advance, [*signature, *form.signature(N, x, y_dtype)])
 
 
-def look_again(run, state, code, rate):
+def look_again(run, state, begin, code, rate):
     """The codes of a descent, after a few steps more from where it has ended.
 
     A run that max_iter has ended, and whose steps go to and fro while its cost does not fall, was
-    `OVERSHOT`. One whose steps are lost in rounding, though no larger rate would lower the cost, is
-    at its closest: `LOCAL` in the dictionary of reasons; here, ROUNDED is taken from it.
+    `OVERSHOT`. One whose steps are lost in rounding though no larger rate would lower the cost
+    either is at rest.
+
+    Parameters
+    ----------
+    run : callable
+        The loop, from :func:`descent`.
+    state, begin : tuple
+        The last state, and the first one.
+    code : ndarray of shape (N,)
+    rate : float
 
     Returns
     -------
@@ -154,8 +154,7 @@ def look_again(run, state, code, rate):
 
     def step(x, rate):
         """Where one step leads, and the cost before it."""
-        fresh = (x, tf.fill(N, RUNNING), tf.zeros(N, tf.int32), tf.zeros(N, state[3].dtype))
-        (x, _, _, cost), *_ = run(fresh, 1, rate)
+        (x, _, _, cost), *_ = run((x, *begin[1:]), 1, rate)
         return x, cost.numpy().astype(float)
 
     code = code.copy()

@@ -10,7 +10,7 @@ linear problem promised, less after one that did (Levenberg, Marquardt).
 import numpy as np
 
 from helpers.backend import tf
-from helpers.loops import Compiled, answer_of, beside, jacobian, kept, per_target, wide
+from helpers.loops import Compiled, answer_of, beside, jacobian, kept, per_target, tensors_of, wide
 from helpers.priors import L2
 from helpers.small_systems import nearest
 from helpers.verdicts import CONVERGED, FLAT, HELD, LOCAL, NONFINITE, ROUNDED, RUNNING
@@ -27,43 +27,43 @@ MOST_GROWTH = 256.0
 # A step over the goal must not lead to less than this share of the gradient before it.
 FLATTER = 1 / 32
 
+# After so many steps in a row, each of which lowers the cost by less than this share, a run is at
+# rest: a kink of a ReLU network leaves a gradient also at the lowest place.
+PATIENCE, NOTHING = 10, 1e-5
+
 # Solving anew for the inputs that are not at a bound stops after so many times.
 PASSES = 12
 
 
-def gauss_newton(model, space, penalty, bounds, scale, start, aim, kept_iterates):
+def gauss_newton(model, space, penalty, bounds, scale, start, aim, kept_iterates, whole):
     """The loop for a batch: a function of a state and a number of trials, and the first state.
 
-    The state is x, code and n_iter of each target, its λ, and by what λ grows next.
+    The state is x, and, unless the loop runs as a `whole`, code and n_iter of each target, its λ,
+    by what λ grows next, and how many steps have gained next to nothing.
     """
-    sifted = aim.entries is not None
+    problem, form = tensors_of(aim, bounds, space)
+    scaled = scale is not None
+    if scaled:
+        problem.append(scale)
     advance = kept(
-        _new_loop, model, penalty, space, bounds is not None, start.shape, aim.goal.shape,
-        aim.goal.dtype.name, sifted, kept_iterates,
+        _new_loop, model, penalty, space, start.shape, aim.goal.dtype.name, form, scaled,
+        kept_iterates, whole,
     )  # fmt: skip
-    problem = [tf.constant(each) for each in (aim.goal, aim.wanted, aim.within, aim.weight, scale)]
-    problem += [tf.constant(aim.entries)] if sifted else []
-    problem += [] if bounds is None else [tf.constant(bound) for bound in bounds]
-    N = len(start)
-    state = (
-        tf.constant(start),
-        tf.fill(N, RUNNING),
-        tf.zeros(N, tf.int32),
-        tf.zeros(N, tf.float64),
-        tf.fill(N, tf.constant(4.0, tf.float64)),
-    )
 
     def run(state, steps):
-        *state, path, counts = advance(*state, tf.constant(steps), *problem)
-        return state, path, counts
+        return advance(*state, np.int32(steps), *problem)
 
-    return run, state
+    if whole:
+        return run, (start,)
+    N = len(start)
+    begin = (np.zeros(N), np.full(N, 4.0), np.zeros(N, np.int32))
+    return run, (start, np.full(N, RUNNING, np.int32), np.zeros(N, np.int32), *begin)
 
 
-def _new_loop(model, penalty, space, bounded, x_shape, y_shape, y_dtype, sifted, kept_iterates):
+def _new_loop(model, penalty, space, x_shape, y_dtype, form, scaled, kept_iterates, whole):
     """The steps of a batch as one XLA program, which keeps some iterates."""
     answer = answer_of(model, space)
-    N, n, k = x_shape[0], int(np.prod(x_shape[1:])), y_shape[1]
+    N, n, k = x_shape[0], int(np.prod(x_shape[1:])), form.k
     x_dtype = tf.as_dtype(model.inputs[0].dtype)
     resolution = float(max(np.finfo(x_dtype.name).eps, np.finfo(y_dtype).eps))
     refine = resolution < 1e-10
@@ -71,17 +71,24 @@ def _new_loop(model, penalty, space, bounded, x_shape, y_shape, y_dtype, sifted,
     pull = 0.0 if penalty is None else float(penalty.weight)
     row = wide(x_dtype)
 
-    def advance(x, code, n_iter, damping, growth, steps, *problem):
-        aim, target, allowed, weight, scale, *rest = problem
-        entries = rest.pop(0) if sifted else None
-        low, high = (
-            [tf.reshape(tf.cast(bound, tf.float64), (1, n)) for bound in rest]
-            if bounded
-            else (None, None)
-        )
-        s = tf.reshape(tf.cast(scale, tf.float64), (1, n))
-        weight = tf.cast(weight, tf.float64)
-        aim = tf.cast(aim, tf.float64)
+    def advance(x, *rest):
+        if whole:
+            steps, *problem = rest
+            code, n_iter, slow = (tf.fill((N,), value) for value in (RUNNING, 0, 0))
+            damping = tf.zeros(N, tf.float64)
+            growth = damping + 4.0
+        else:
+            code, n_iter, damping, growth, slow, steps, *problem = rest
+        s = tf.reshape(problem.pop(), (1, n)) if scaled else tf.ones((1, n), tf.float64)
+        asked = form.unpacked(problem)
+        entries, box = asked.entries, asked.box
+        bounded, sifted = box is not None, entries is not None
+        if bounded:
+            low, high = (tf.reshape(tf.cast(bound, tf.float64), (1, n)) for bound in box)
+        weight = tf.ones((N, k), tf.float64)
+        if asked.weight is not None:
+            weight = tf.cast(asked.weight, tf.float64)
+        aim = tf.cast(asked.goal, tf.float64)
         centre = 0.0
         if pull:
             centre = tf.reshape(
@@ -96,7 +103,7 @@ def _new_loop(model, penalty, space, bounded, x_shape, y_shape, y_dtype, sifted,
             J = tf.cast(J, row)
             if sifted:
                 J *= tf.cast(weight, row)[:, :, tf.newaxis]
-            close = tf.reduce_all(tf.abs(y - target) <= allowed, axis=1)
+            close = tf.reduce_all(tf.abs(y - asked.wanted) <= asked.within, axis=1)
             finite = tf.reduce_all(tf.math.is_finite(y) | (weight == 0), axis=1)
             finite &= tf.reduce_all(tf.math.is_finite(r), axis=1)
             usable = finite & per_target(tf.reduce_all, tf.math.is_finite(J))
@@ -162,7 +169,7 @@ def _new_loop(model, penalty, space, bounded, x_shape, y_shape, y_dtype, sifted,
             )
             return d
 
-        def trial(i, x, code, n_iter, damping, growth, r, J, cost, noise, path, counts):
+        def trial(i, x, code, n_iter, damping, growth, slow, r, J, cost, noise, path, counts):
             J64 = tf.cast(J, tf.float64)
             g = slope(x, r, J)
             free = free_of(x, g)
@@ -170,7 +177,7 @@ def _new_loop(model, penalty, space, bounded, x_shape, y_shape, y_dtype, sifted,
             d = step(x, r, J64, g, damping)
             moved = tf.cast(tf.reshape(flat(x) + d, x.shape), x.dtype)
             if bounded:
-                moved = tf.clip_by_value(moved, *rest)
+                moved = tf.clip_by_value(moved, *box)
             d = flat(moved) - flat(x)
             Jd = tf.linalg.matvec(J64, d)
             promised = -2 * tf.reduce_sum(g * d, axis=1) - tf.reduce_sum(Jd**2, axis=1)
@@ -204,6 +211,7 @@ def _new_loop(model, penalty, space, bounded, x_shape, y_shape, y_dtype, sifted,
             verdict = RUNNING
             for reason, holds in (
                 (ROUNDED, unmoved | over),
+                (LOCAL, slow >= PATIENCE),
                 (HELD if bounded else ROUNDED, steep == 0),
                 (FLAT, flat_here),
             ):
@@ -214,6 +222,8 @@ def _new_loop(model, penalty, space, bounded, x_shape, y_shape, y_dtype, sifted,
             code = tf.where(going & close, CONVERGED, code)
 
             # The damping that follows.
+            crept = gained < NOTHING * cost
+            slow = tf.where(running & accepted, tf.where(crept, slow + 1, 0), slow)
             ratio = gained / tf.where(promised > 0, promised, 1.0)
             less = tf.where(ratio > 0.75, damping / 8, damping)
             less = tf.where(ratio > 0.95, damping / 64, less)
@@ -221,7 +231,9 @@ def _new_loop(model, penalty, space, bounded, x_shape, y_shape, y_dtype, sifted,
             less = tf.where(better & (ratio < 0.25), 2 * tf.maximum(damping, FIRST * top), less)
             more = tf.where(damping == 0, FIRST * top, damping * growth)
             damping = tf.where(running, tf.where(accepted, less, more), damping)
-            growth = tf.where(running, tf.where(~accepted, tf.minimum(4 * growth, MOST_GROWTH), 4.0), growth)
+            growth = tf.where(
+                running, tf.where(~accepted, tf.minimum(4 * growth, MOST_GROWTH), 4.0), growth
+            )
 
             x = tf.where(beside(going, x), moved, x)
             r, J, cost, noise = (
@@ -231,7 +243,9 @@ def _new_loop(model, penalty, space, bounded, x_shape, y_shape, y_dtype, sifted,
             n_iter += tf.cast(going, tf.int32)
             if kept_iterates:
                 path, counts = path.write(i, x), counts.write(i, n_iter)
-            return i + 1, x, code, n_iter, damping, growth, r, J, cost, noise, path, counts
+            return (
+                i + 1, x, code, n_iter, damping, growth, slow, r, J, cost, noise, path, counts,
+            )  # fmt: skip
 
         r, J, cost, noise, close, finite, usable = measure(x)
         for reason, holds in ((NONFINITE, ~usable), (CONVERGED, close), (NONFINITE, ~finite)):
@@ -239,10 +253,10 @@ def _new_loop(model, penalty, space, bounded, x_shape, y_shape, y_dtype, sifted,
         # XLA would carry a NaN through the sums of a run that has ended.
         path = tf.TensorArray(x.dtype, size=kept_iterates, element_shape=x.shape)
         counts = tf.TensorArray(tf.int32, size=kept_iterates, element_shape=(N,))
-        _, x, code, n_iter, damping, growth, r, J, cost, noise, path, counts = tf.while_loop(
+        _, x, code, n_iter, damping, growth, slow, r, J, cost, noise, path, counts = tf.while_loop(
             lambda i, x, code, *_: (i < steps) & tf.reduce_any(code == RUNNING),
             trial,
-            (0, x, code, n_iter, damping, growth, r, J, cost, noise, path, counts),
+            (0, x, code, n_iter, damping, growth, slow, r, J, cost, noise, path, counts),
         )
 
         # What one unit in the last place of each input, and of the output, can do to the output.
@@ -255,15 +269,17 @@ def _new_loop(model, penalty, space, bounded, x_shape, y_shape, y_dtype, sifted,
             stopped = (free_of(x, slope(x, r, J)) == 0) & (low < high)
             closest = tf.where(tf.reduce_any(stopped, axis=1), HELD, LOCAL)
         code = tf.where((code == ROUNDED) & missed, closest, code)
-        if kept_iterates:
-            return x, code, n_iter, damping, growth, path.stack(), counts.stack()
-        return x, code, n_iter, damping, growth, x, n_iter
+        y = model(x, training=False)
+        if whole:
+            return (x, code, n_iter), y, None, None
+        state = (x, code, n_iter, damping, growth, slow)
+        return (
+            (state, y, path.stack(), counts.stack()) if kept_iterates else (state, y, None, n_iter)
+        )
 
     x = tf.TensorSpec(x_shape, x_dtype)
-    y = tf.TensorSpec(y_shape, y_dtype)
     each, own = tf.TensorSpec(x_shape[:1], "int32"), tf.TensorSpec(x_shape[:1], "float64")
-    signature = [x, each, each, own, own, tf.TensorSpec((), "int32"), y, y, y, y]
-    signature += [tf.TensorSpec(x_shape[1:], "float64")]
-    signature += [tf.TensorSpec(y_shape, "int32")] * sifted
-    signature += [tf.TensorSpec(x_shape[1:], x_dtype)] * 2 * bounded
+    signature = [x] if whole else [x, each, each, own, own, each]
+    signature += [tf.TensorSpec((), "int32"), *form.signature(N, x, y_dtype)]
+    signature += [tf.TensorSpec(x_shape[1:], "float64")] * scaled
     return Compiled(advance, signature)

@@ -8,7 +8,7 @@ import functools
 import warnings
 from dataclasses import dataclass
 from numbers import Number
-from types import FunctionType
+from types import FunctionType, ModuleType
 
 import numpy as np
 
@@ -89,6 +89,70 @@ def aim_at(target, allowed, space, *, paid):
     if paid or push is not None:
         within = np.full_like(within, -1.0)
     return Aim(goal, within.astype(flat.dtype), wanted, fixed.astype(flat.dtype), push, entries)
+
+
+@dataclass(frozen=True)
+class Form:
+    """Which tensors describe what is asked: for the key of the cache, and to take them apart.
+
+    Attributes
+    ----------
+    k : int
+        The number of entries of the output that matter.
+    parts : tuple of str
+        Fields of :class:`Asked` that are not None, in order.
+    """
+
+    k: int
+    parts: tuple
+
+    def signature(self, N, x, y_dtype):
+        """The types of the tensors."""
+        types = {"entries": ["int32"], "box": [x.dtype] * 2}
+        return [
+            tf.TensorSpec(x.shape[1:] if part == "box" else (N, self.k), dtype)
+            for part in self.parts
+            for dtype in types.get(part, [y_dtype])
+        ]
+
+    def unpacked(self, tensors):
+        """The tensors under their names."""
+        tensors = iter(tensors)
+        asked = {
+            part: (next(tensors), next(tensors)) if part == "box" else next(tensors)
+            for part in self.parts
+        }
+        return Asked(**{"wanted": asked["goal"]} | asked)
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """The tensors of an :class:`Aim`, within a loop; and the box, if there is one."""
+
+    goal: object
+    wanted: object
+    within: object
+    weight: object = None
+    push: object = None
+    entries: object = None
+    box: object = None
+
+
+def tensors_of(aim, bounds, space):
+    """What to give to a loop, as few arrays as describe it, and their :class:`Form`."""
+    parts = {"goal": aim.goal, "within": aim.within}
+    if space == "logit":
+        parts["wanted"] = aim.wanted
+    if aim.push is not None or aim.entries is not None:
+        parts["weight"] = aim.weight
+    for name in ("push", "entries"):
+        if getattr(aim, name) is not None:
+            parts[name] = getattr(aim, name)
+    tensors = list(parts.values())
+    if bounds is not None:
+        tensors += bounds
+    names = (*parts, *(("box",) if bounds is not None else ()))
+    return tensors, Form(aim.goal.shape[1], names)
 
 
 def answer_of(model, space):
@@ -234,7 +298,7 @@ def _outside():
 
 
 def kept(make, model, penalty, *settings):
-    """What `make(model, penalty, *settings)` returns, from the cache where nothing has changed.
+    """What `make(model, penalty, *settings)` returns: compiled before, where nothing has changed.
 
     A penalty that is a plain function may do something else today than when it was compiled.
     """
@@ -313,6 +377,6 @@ def _setting(value, depth):
         return tuple((_Same(key), _setting(each, depth - 1)) for key, each in value.items())
     if isinstance(value, functools.partial):
         return _setting((value.func, value.args, value.keywords), depth - 1)
-    if isinstance(value, FunctionType) or not hasattr(value, "__dict__"):
+    if isinstance(value, (FunctionType, ModuleType, type)) or not hasattr(value, "__dict__"):
         return _Same(value)
     return (_Same(value), *_settings(value, depth - 1))

@@ -10,7 +10,16 @@ last ten costs by enough (Birgin, Martínez and Raydan).
 import numpy as np
 
 from helpers.backend import tf
-from helpers.loops import Compiled, answer_of, beside, jacobian, kept, per_target, picked
+from helpers.loops import (
+    Compiled,
+    answer_of,
+    beside,
+    jacobian,
+    kept,
+    per_target,
+    picked,
+    tensors_of,
+)
 from helpers.verdicts import (
     CONVERGED,
     DIVERGED,
@@ -33,62 +42,60 @@ PATIENCE = 10
 ENOUGH = 1e-4
 
 
-def projected_gradient(model, space, penalty, bounds, scale, start, aim, kept_iterates):
+def projected_gradient(model, space, penalty, bounds, scale, start, aim, kept_iterates, whole):
     """The loop for a batch: a function of a state and a number of trials, and the first state.
 
-    The state is x, code and n_iter of each target, its rate, the share of the step that is tried,
-    the last costs, the flattest gradient so far, for how long it has been so, and the first gain.
+    The state is x, and, unless the loop runs as a `whole`, code and n_iter of each target, its
+    rate, the share of the step that is tried, the last costs, the flattest gradient so far, for how
+    long it has been so, and the first gain.
     """
-    pushed, sifted = aim.push is not None, aim.entries is not None
+    problem, form = tensors_of(aim, bounds, space)
+    scaled = scale is not None
+    if scaled:
+        problem.append(scale)
     advance = kept(
-        _new_loop, model, penalty, space, bounds is not None, start.shape, aim.goal.shape,
-        aim.goal.dtype.name, pushed, sifted, kept_iterates,
+        _new_loop, model, penalty, space, start.shape, aim.goal.dtype.name, form, scaled,
+        kept_iterates, whole,
     )  # fmt: skip
-    problem = [tf.constant(each) for each in (aim.goal, aim.wanted, aim.within, aim.weight, scale)]
-    problem += [tf.constant(aim.push)] if pushed else []
-    problem += [tf.constant(aim.entries)] if sifted else []
-    problem += [] if bounds is None else [tf.constant(bound) for bound in bounds]
-    N = len(start)
-    zeros = tf.zeros(N, tf.float64)
-    state = (
-        tf.constant(start),
-        tf.fill(N, RUNNING),
-        tf.zeros(N, tf.int32),
-        zeros,
-        zeros + 1.0,
-        tf.fill((N, MEMORY), tf.constant(-np.inf, tf.float64)),
-        zeros + np.inf,
-        tf.zeros(N, tf.int32),
-        zeros,
-    )
 
     def run(state, steps):
-        *state, path, counts = advance(*state, tf.constant(steps), *problem)
-        return state, path, counts
+        return advance(*state, np.int32(steps), *problem)
 
-    return run, state
+    if whole:
+        return run, (start,)
+    return run, (start, *_first_state(len(start)))
 
 
-def _new_loop(
-    model, penalty, space, bounded, x_shape, y_shape, y_dtype, pushed, sifted, kept_iterates
-):
+def _first_state(N):
+    """The rest of the state, before the first step."""
+    count, zeros = np.zeros(N, np.int32), np.zeros(N)
+    past = np.full((N, MEMORY), -np.inf)
+    code = np.full(N, RUNNING, np.int32)
+    return code, count, zeros, zeros + 1, past, zeros + np.inf, count, zeros
+
+
+def _new_loop(model, penalty, space, x_shape, y_dtype, form, scaled, kept_iterates, whole):
     """The steps of a batch as one XLA program, which keeps some iterates."""
     answer = answer_of(model, space)
-    N, n, k = x_shape[0], int(np.prod(x_shape[1:])), y_shape[1]
+    N, n, k = x_shape[0], int(np.prod(x_shape[1:])), form.k
     x_dtype = tf.as_dtype(model.inputs[0].dtype)
     resolution = float(max(np.finfo(x_dtype.name).eps, np.finfo(y_dtype).eps))
     narrow = tf.as_dtype(y_dtype) == tf.float16
 
-    def advance(
-        x, code, n_iter, rate, share, history, flattest, waited, first_gain, steps, *problem
-    ):
-        aim, target, allowed, weight, scale, *rest = problem
-        push = tf.cast(rest.pop(0), tf.float64) if pushed else None
-        entries = rest.pop(0) if sifted else None
-        s = tf.reshape(tf.cast(scale, tf.float64), (1, n))
-        weight, aim = tf.cast(weight, tf.float64), tf.cast(aim, tf.float64)
+    def advance(x, *rest):
+        if whole:
+            rest = [*map(tf.constant, _first_state(N)), *rest]
+        code, n_iter, rate, share, history, flattest, waited, first_gain, steps, *problem = rest
+        s = tf.reshape(problem.pop(), (1, n)) if scaled else tf.ones((1, n), tf.float64)
+        asked = form.unpacked(problem)
+        entries, box, push = asked.entries, asked.box, asked.push
+        bounded, pushed = box is not None, push is not None
         if bounded:
-            low, high = (tf.reshape(tf.cast(bound, tf.float64), (1, n)) for bound in rest)
+            low, high = (tf.reshape(tf.cast(bound, tf.float64), (1, n)) for bound in box)
+        if pushed:
+            push = tf.cast(push, tf.float64)
+        weight = 1.0 if asked.weight is None else tf.cast(asked.weight, tf.float64)
+        aim = tf.cast(asked.goal, tf.float64)
 
         def flat(x):
             return tf.cast(tf.reshape(x, (N, n)), tf.float64)
@@ -119,7 +126,7 @@ def _new_loop(
             g = flat(tape.gradient(total, x, unconnected_gradients="zero"))
             if narrow:
                 g *= unit[:, tf.newaxis]
-            close = tf.reduce_all(tf.abs(y - target) <= allowed, axis=1)
+            close = tf.reduce_all(tf.abs(y - asked.wanted) <= asked.within, axis=1)
             finite = tf.math.is_finite(cost) & per_target(tf.reduce_all, tf.math.is_finite(y))
             usable = finite & tf.reduce_all(tf.math.is_finite(g), axis=1)
             return cost, g, noise, close, finite, usable
@@ -136,7 +143,7 @@ def _new_loop(
             slope = tf.reduce_sum(g * whole, axis=1)  # below 0
             moved = tf.reshape(tf.cast(flat(x) + share[:, tf.newaxis] * whole, x.dtype), x.shape)
             if bounded:
-                moved = tf.clip_by_value(moved, *rest)
+                moved = tf.clip_by_value(moved, *box)
             cost_new, g_new, noise_new, close, _, usable = measure(moved)
 
             worst = tf.maximum(tf.reduce_max(history, axis=1), cost)
@@ -224,16 +231,17 @@ def _new_loop(
             (0, *loop, cost, g, noise, path, counts),
         )
         loop, (path, counts) = result[1:10], result[13:]
-        if kept_iterates:
-            return *loop, path.stack(), counts.stack()
-        return *loop, x, n_iter
+        y = model(loop[0], training=False)
+        if whole:
+            return loop[:3], y, None, None
+        return (
+            (loop, y, path.stack(), counts.stack()) if kept_iterates else (loop, y, None, loop[2])
+        )
 
     x = tf.TensorSpec(x_shape, x_dtype)
-    y = tf.TensorSpec(y_shape, y_dtype)
     each, own = tf.TensorSpec(x_shape[:1], "int32"), tf.TensorSpec(x_shape[:1], "float64")
     past = tf.TensorSpec((N, MEMORY), "float64")
-    signature = [x, each, each, own, own, past, own, each, own, tf.TensorSpec((), "int32")]
-    signature += [y, y, y, y, tf.TensorSpec(x_shape[1:], "float64")]
-    signature += [y] * pushed + [tf.TensorSpec(y_shape, "int32")] * sifted
-    signature += [tf.TensorSpec(x_shape[1:], x_dtype)] * 2 * bounded
+    signature = [x] if whole else [x, each, each, own, own, past, own, each, own]
+    signature += [tf.TensorSpec((), "int32"), *form.signature(N, x, y_dtype)]
+    signature += [tf.TensorSpec(x_shape[1:], "float64")] * scaled
     return Compiled(advance, signature)

@@ -22,7 +22,7 @@ from helpers import verdicts
 from helpers.backend import keras, tf
 from helpers.descent import descent, look_again
 from helpers.gauss_newton import gauss_newton
-from helpers.loops import SEGMENT, Compiled, aim_at, kept
+from helpers.loops import SEGMENT, aim_at
 from helpers.models import (
     as_targets,
     check_model,
@@ -207,25 +207,30 @@ def reconstruct(
     if max_iter is None:
         max_iter = GAUSS_NEWTON_STEPS if rate is None and quadratic else GRADIENT_STEPS
     max_iter = whole_number("max_iter", max_iter, least=1, most=2**31 - 1)
-    segment = min(SEGMENT, max_iter) if trace or progress else max_iter
+    # In one call, unless something must be handed out on the way.
+    whole = not (trace or progress)
+    segment = max_iter if whole else min(SEGMENT, max_iter)
     iterates = segment if trace else 0
     if rate is not None:
-        run, state = descent(model, space, penalty, bounds, start, aim, rate, iterates)
+        run, begin = descent(model, space, penalty, bounds, start, aim, rate, iterates, whole)
     else:
         method = gauss_newton if quadratic else projected_gradient
-        run, state = method(model, space, penalty, bounds, scale, start, aim, iterates)
-    with tqdm(total=max_iter, disable=not progress, file=sys.stdout, unit="step") as bar:
-        state, path = _advance(run, state, start, max_iter, segment, trace, bar)
-    x, code, n_iter = (tensor.numpy().copy() for tensor in state[:3])
+        run, begin = method(model, space, penalty, bounds, scale, start, aim, iterates, whole)
+    if whole:
+        state, y, *_ = run(begin, max_iter)
+        path = None
+    else:
+        with tqdm(total=max_iter, disable=not progress, file=sys.stdout, unit="step") as bar:
+            state, y, path = _advance(run, begin, max_iter, segment, trace, bar)
+    x, code, n_iter, y = (tensor.numpy().copy() for tensor in (*state[:3], y))
     code = np.where(code == verdicts.RUNNING, verdicts.MAX_ITER, code)
 
-    y = kept(_new_answer, model, None, x.shape)(x).numpy()
     matters = ~(endless | np.ma.getmaskarray(target))
     with np.errstate(invalid="ignore"):
         residual = y - np.ma.getdata(target)
     missed = ~(np.abs(residual) <= allowed) & matters
     if rate is not None and penalty is None and aim.push is None:
-        code, rest = look_again(run, state, code, rate)
+        code, rest = look_again(run, state, begin, code, rate)
         code = np.where(rest & _beyond_rounding(y, residual, missed), verdicts.LOCAL, code)
     code = _verdict(model, code, y, residual, missed, endless, n_iter, penalty)
     if not matters.all():
@@ -238,38 +243,32 @@ def reconstruct(
     return Reconstruction(x, y, target, residual, status, message, n_iter, path)
 
 
-def _advance(run, state, start, max_iter, segment, trace, bar):
-    """Run a compiled loop until every target has ended: its state, and the iterates."""
-    done, places, counts = 0, [start[np.newaxis]], [np.zeros((1, len(start)), int)]
+def _advance(run, state, max_iter, segment, trace, bar):
+    """Run a compiled loop by segments until every target has ended: state, y and the iterates."""
+    N = len(state[0])
+    done, places, counts = 0, [state[0][np.newaxis]], [np.zeros((1, N), int)]
     while True:
         steps = min(segment, max_iter - done)
-        state, path, count = run(state, steps)
+        state, y, path, count = run(state, steps)
         done += steps
         if trace:
             places.append(path.numpy()[:steps])
             counts.append(None if count is None else count.numpy()[:steps])
-        if not bar.disable:
-            bar.update((done if count is not None else int(tf.reduce_max(state[2]))) - bar.n)
+        bar.update(int(tf.reduce_max(state[2])) - bar.n)
         if done == max_iter or not (state[1] == verdicts.RUNNING).numpy().any():
             break
     if not trace:
-        return state, None
+        return state, y, None
     path, most = np.concatenate(places), int(tf.reduce_max(state[2]))
     if counts[-1] is None:  # each pass was a step
-        return state, path[: most + 1]
+        return state, y, path[: most + 1]
     # Trials that were refused are left out: of each run, the first iterate after k steps.
     counts = np.maximum.accumulate(np.concatenate(counts))  # none after the last trial
     rows = [
         np.minimum(np.searchsorted(each, np.arange(most + 1)), np.searchsorted(each, each.max()))
         for each in counts.T
     ]
-    return state, path[np.stack(rows, axis=1), np.arange(len(start))]
-
-
-def _new_answer(model, penalty, shape):
-    """The model as one XLA program."""
-    x = tf.TensorSpec(shape, model.inputs[0].dtype)
-    return Compiled(lambda x: model(x, training=False), [x])
+    return state, y, path[np.stack(rows, axis=1), np.arange(N)]
 
 
 def _beyond_rounding(y, residual, missed):
@@ -371,7 +370,7 @@ def _as_rate(learning_rate, dtype):
 def _as_scale(scale, shape, rate):
     """The size of one unit of each input, as an array of the shape of an input, or an error."""
     if scale is None:
-        return np.ones(shape)
+        return None
     if rate is not None:
         raise ValueError(
             "scale must be left out where a learning_rate is given, which is one rate for all "
