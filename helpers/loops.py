@@ -163,17 +163,22 @@ def answer_of(model, space):
     if space == "output":
 
         def answer(x):
-            y = model(x, training=False)
+            y = _of_batch(model(x, training=False), x)
             return y, y
 
         return answer
     before_sigmoid = logit_of(model)
 
     def logit_answer(x):
-        z = before_sigmoid(x, training=False)
+        z = _of_batch(before_sigmoid(x, training=False), x)
         return tf.sigmoid(z), z
 
     return logit_answer
+
+
+def _of_batch(y, x):
+    """y, with the number of its rows, which a graph that was loaded from a file may not know."""
+    return tf.ensure_shape(y, (x.shape[0], *y.shape[1:]))
 
 
 def picked(tensor, entries):

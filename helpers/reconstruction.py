@@ -268,8 +268,9 @@ def _advance(run, state, max_iter, segment, trace, bar):
 
 def _beyond_rounding(y, residual, missed):
     """Whether a missed entry is further off than rounding explains."""
-    eps = np.finfo(y.dtype).eps
-    far = np.abs(residual) > 64 * eps * (np.abs(y) + np.abs(y - residual))
+    eps, y, residual = np.finfo(y.dtype).eps, y.astype(float), residual.astype(float)
+    with np.errstate(invalid="ignore"):
+        far = np.abs(residual) > 64 * eps * (np.abs(y) + np.abs(y - residual))
     return (far & missed).reshape(len(y), -1).any(axis=1)
 
 
