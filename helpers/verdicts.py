@@ -43,8 +43,8 @@ _ENDS = {
     ),
     SATURATED: (
         "stalled",
-        "the output is saturated, its gradient is exactly zero or all but zero: start elsewhere, "
-        'or ask for a pre-activation (space="logit" after a sigmoid)',
+        "the output is saturated, its gradient is exactly zero or nearly: start elsewhere or "
+        "ask for a pre-activation",
     ),
     OVERSHOT: (
         "max_iter",
