@@ -90,7 +90,11 @@ def _new_loop(model, penalty, space, x_shape, y_dtype, form, kept_iterates, whol
                 moved = tf.clip_by_value(beyond, *asked.box)
 
             # Cost and gradient are sums over the batch: a sum keeps the targets apart.
-            ceiling = tf.where(n_iter == 0, size, ceiling)
+            first = size
+            if push is not None:  # the cost may well be 0 at the start: what a step promises counts
+                slope = per_target(tf.reduce_sum, tf.cast(gradient, size.dtype) ** 2)
+                first = size + tf.cast(rate, size.dtype) * slope
+            ceiling = tf.where(n_iter == 0, first, ceiling)
             close = per_target(tf.reduce_all, tf.abs(y - asked.wanted) <= asked.within)
             finite = per_target(tf.reduce_all, tf.math.is_finite(y))
             movable = per_target(tf.reduce_all, tf.math.is_finite(beyond))

@@ -365,7 +365,8 @@ def _settings(thing, depth):
     return tuple(
         (name, _setting(value, depth))
         for name, value in vars(thing).items()
-        if name not in _NOTES and not isinstance(value, _UNUSED)
+        # None counts as absent: Keras makes some attributes of that kind at the first call.
+        if value is not None and name not in _NOTES and not isinstance(value, _UNUSED)
     )
 
 

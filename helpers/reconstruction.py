@@ -257,6 +257,10 @@ def reconstruct(
     paid = penalty is not None
     activation = last_activation(model)
     code = verdicts.verdict(code, y, residual, missed, endless, n_iter, activation, paid=paid)
+    if rate is not None and space == "output" and not paid:
+        error = np.where(matters, residual, 0).astype(float).reshape(len(y), -1)
+        higher = np.sum(error**2, axis=1) > state[3].numpy()
+        code = verdicts.thrown(code, n_iter, higher)
     if not matters.all():
         residual = np.ma.array(residual, mask=~matters)
     messages = MESSAGE if rate is None else MESSAGE_WITH_RATE

@@ -105,6 +105,19 @@ def saturated(activation, y, missed):
     return (missed & (slope < LEVEL)).reshape(len(y), -1).any(axis=1)
 
 
+def thrown(code, n_iter, higher):
+    """The codes of a descent, where a step that was too long has led to where no gradient is.
+
+    Parameters
+    ----------
+    code, n_iter : ndarray of shape (N,), int
+    higher : ndarray of shape (N,), bool
+        Whether the cost at the end is above that at the start.
+    """
+    dead = np.isin(code, (SATURATED, LOCAL)) & (n_iter > 0)
+    return np.where(dead & higher, THROWN, code)
+
+
 def beyond_rounding(y, residual, missed):
     """Whether a missed entry is further off than rounding explains."""
     eps, y, residual = np.finfo(y.dtype).eps, y.astype(float), residual.astype(float)
