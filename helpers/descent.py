@@ -79,9 +79,13 @@ def _new_loop(model, penalty, space, x_shape, y_dtype, form, kept_iterates, whol
                 unit = tf.maximum(tf.stop_gradient(size), 1.0) ** 0.5 if narrow else 1.0
                 total = tf.reduce_sum(cost / unit)
             gradient = tape.gradient(total, x, unconnected_gradients="zero")
+            gradient = tf.reshape(gradient, x.shape)  # a loaded graph may not know its shape
             if narrow:
-                gradient *= tf.cast(beside(unit, gradient), x.dtype)
-            moved = beyond = x - rate * gradient
+                gradient = tf.cast(gradient, exact.dtype) * beside(unit, x)
+                beyond = tf.cast(x, exact.dtype) - tf.cast(rate, exact.dtype) * gradient
+                moved = beyond = tf.cast(beyond, x.dtype)
+            else:
+                moved = beyond = x - rate * gradient
             if asked.box is not None:
                 moved = tf.clip_by_value(beyond, *asked.box)
 

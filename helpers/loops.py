@@ -163,17 +163,22 @@ def answer_of(model, space):
     if space == "output":
 
         def answer(x):
-            y = model(x, training=False)
+            y = _of_batch(model(x, training=False), x)
             return y, y
 
         return answer
     logit_of = preactivation(model, node_of(model.outputs[0]))
 
     def logit_answer(x):
-        z = logit_of(x, training=False)
+        z = _of_batch(logit_of(x, training=False), x)
         return tf.sigmoid(z), z
 
     return logit_answer
+
+
+def _of_batch(y, x):
+    """y, with the number of its rows, which a graph that was loaded from a file may not know."""
+    return tf.ensure_shape(y, (x.shape[0], *y.shape[1:]))
 
 
 def picked(tensor, entries):

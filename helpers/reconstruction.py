@@ -57,17 +57,20 @@ class Reconstruction:
     x : ndarray of shape (N, …input shape)
         The reconstructed inputs.
     y : ndarray of shape (N, …output shape)
-        The model's answer to them, `model(x)`.
-    target : ndarray of shape (N, …output shape)
+        The model's answer to them, compiled: it may differ from `model(x)` in the last digits.
+    target : ndarray or masked array of shape (N, …output shape)
         The wanted outputs, in the model's number format.
-    residual : ndarray of shape (N, …output shape)
-        y − target.
+    residual : ndarray or masked array of shape (N, …output shape)
+        y − target; masked where the target is masked or infinite.
     status : ndarray of N strings
-        Why each run ended: 'converged', 'max_iter', 'stalled', 'diverged' or 'nonfinite'.
+        Why each run ended: 'converged', 'stationary' (at rest, where no step lowers the cost: the
+        closest answer around, or, for an infinite target, a local maximum or minimum), 'max_iter',
+        'stalled' (no step can be made: saturated, flat or lost in rounding), 'diverged' or
+        'nonfinite'.
     message : ndarray of N strings
         The same in a sentence that says what to do next.
     n_iter : ndarray of shape (N,), int
-        Number of steps that each input has made.
+        Number of steps that each input has made; trials that were refused do not count.
     trace : ndarray of shape (max(n_iter) + 1, N, …input shape), or None
         All iterates, the start first, when asked for. A run that has ended repeats its last one.
     """
@@ -119,7 +122,7 @@ def reconstruct(
     trace=False,
     progress=False,
 ):
-    """Find the inputs to which `model` answers `target`, by gradient descent on the input.
+    """Find the inputs to which `model` answers `target`: by steps on the input.
 
     Each target has its own start, its own convergence and its own reason for stopping; a batch of N
     targets gives what N single calls give. All runs are bounded by `max_iter`.
@@ -130,30 +133,37 @@ def reconstruct(
         A trained model with one floating-point input and one output. It is not changed.
     target : array_like of shape (N, …output shape)
         The wanted outputs. One target may come without the leading axis; where the model has a
-        single output unit, so may N of them, or a plain number.
+        single output unit, so may N of them, or a plain number. In a NumPy masked array, a masked
+        entry does not matter; each row has its own. An entry of +∞ is to be as large as it gets,
+        one of −∞ as small: it adds −y, or +y, to the cost.
     start : array_like of float
         Where the inputs start: the shape (N, …input shape), or any that broadcasts to it, such as a
         plain number; where the model has a single input unit, also (N,). Where the model leaves the
         length of a sequence open, that of the start counts.
-    learning_rate : float
-        η, above 0; in units of input² per output² (per logit² in the space of logits).
-    max_iter : int
-        Largest number of steps, at least 1.
+    learning_rate : float, optional
+        η of plain gradient descent, above 0; in units of input² per output² (per logit² in the
+        space of logits). Default: none is needed, see the notes.
+    max_iter : int, optional
+        Largest number of steps, at least 1; without a rate, trials that were refused count, too.
+        Default: 1 000 for damped Gauss–Newton steps, 10 000 for gradient steps.
     atol, rtol : float
-        A run has converged when ``|y − target| <= atol + rtol * |target|`` for all its outputs, in
-        either space; the loop goes on to nine tenths of that. With both 0 it goes on for as long
-        as a step changes anything.
+        A run has converged when ``|y − target| <= atol + rtol * |target|`` for all its outputs that
+        matter, in either space; the loop goes on to nine tenths of that. With both 0 it goes on for
+        as long as a step changes anything.
     space : {"output", "logit"}
         Where the squared error is measured. "logit" needs a model that ends in a sigmoid.
     bounds : (low, high), optional
-        The box that the input never leaves: each step ends at its point nearest to where it would
-        have gone, in the model's number format. Two numbers or arrays that broadcast to an input;
-        infinite where there is none.
+        The box that the input never leaves, in the model's number format. Two numbers or arrays
+        that broadcast to an input; infinite where there is none.
     penalty : callable, optional
         A function of a batch of inputs, as a tensor, that returns one cost for each, independent of
         the others, to be added to J; such as those in `helpers.priors`. It is paid until the end: a
         run then goes on, when the output is right, for as long as a step changes anything, or until
         max_iter.
+    scale : array_like of float, optional
+        The size of one unit of each input, above 0, in units of the input: a number, or an array
+        that broadcasts to an input. What is nearest, and how long a step is, is measured in it.
+        Default: 1. Not together with a learning rate.
     trace : bool
         Keep all iterates.
     progress : bool
@@ -171,16 +181,33 @@ def reconstruct(
     ValueError
         If the model has no weights, not one input and one output, or no sigmoid at its end when
         `space` is "logit"; if a shape does not fit; if a number is not finite or outside its range;
-        if a target lies out of the range of the model's last activation, where that is sigmoid,
-        tanh, softmax, softplus, exponential or ReLU; if a start lies out of bounds; if the model is
-        stateful.
+        if a target lies out of the range of the model's last activation, or is masked as a whole;
+        if a start lies out of bounds; if the model is stateful.
+
+    Warns
+    -----
+    RuntimeWarning
+        Once for each compilation, if XLA refuses a layer of the model: the loop then runs without
+        it, slower.
 
     Notes
     -----
-    The method is that of Linden and Kindermann :cite:p:`linden1989`. The loop is compiled once for
-    each combination of model, space, prior and shapes (each time for a penalty that is a function);
-    its iterates equal those of an eager loop to floating-point rounding. A run counts as diverged
-    when its cost has grown a million-fold.
+    With a learning rate the method is that of Linden and Kindermann :cite:p:`linden1989`. A run
+    counts as diverged when its cost has grown a million-fold.
+
+    Without one, a step is that of Gauss and Newton, damped for each target by itself
+    :cite:p:`levenberg1944,marquardt1963`: x + S² Jᵀ (J S² Jᵀ + λ I)⁻¹ (y₀ − y), with the Jacobian J
+    and S = `scale`. λ is 0 at first, so that one step answers a linear map, by the input nearest to
+    the start. Inputs at a bound stay there while the cost pushes them outwards, and the others are
+    solved for. An :class:`~helpers.priors.L2` penalty belongs to the squares.
+
+    Other penalties and infinite targets have no such form. There each step is one of projected
+    gradient descent, whose rate is ½/σ₁² at first, from the largest singular value of J S, and then
+    follows from the last two gradients :cite:p:`barzilai1988,birgin2000`.
+
+    A loop is compiled once for each combination of model, its settings, space, prior, bounds and
+    shapes (each time for a penalty that is a function); its iterates equal those of an eager loop
+    to floating-point rounding, and so does `y`, which is compiled with it.
     """
     check_model(model)
     choice("space", space, ("output", "logit"))
@@ -231,8 +258,10 @@ def reconstruct(
     missed = ~(np.abs(residual) <= allowed) & matters
     if rate is not None and penalty is None and aim.push is None:
         code, rest = look_again(run, state, begin, code, rate)
-        code = np.where(rest & _beyond_rounding(y, residual, missed), verdicts.LOCAL, code)
-    code = _verdict(model, code, y, residual, missed, endless, n_iter, penalty)
+        code = np.where(rest & verdicts.beyond_rounding(y, residual, missed), verdicts.LOCAL, code)
+    paid = penalty is not None
+    activation = last_activation(model)
+    code = verdicts.verdict(code, y, residual, missed, endless, n_iter, activation, paid=paid)
     if not matters.all():
         residual = np.ma.array(residual, mask=~matters)
     messages = MESSAGE if rate is None else MESSAGE_WITH_RATE
@@ -269,38 +298,6 @@ def _advance(run, state, max_iter, segment, trace, bar):
         for each in counts.T
     ]
     return state, y, path[np.stack(rows, axis=1), np.arange(N)]
-
-
-def _beyond_rounding(y, residual, missed):
-    """Whether a missed entry is further off than rounding explains."""
-    eps = np.finfo(y.dtype).eps
-    far = np.abs(residual) > 64 * eps * (np.abs(y) + np.abs(y - residual))
-    return (far & missed).reshape(len(y), -1).any(axis=1)
-
-
-def _verdict(model, code, y, residual, missed, endless, n_iter, penalty):
-    """The final codes, on the model's own answer y: the loop's may differ in the last digits."""
-
-    def any_entry(array):
-        return array.reshape(len(y), -1).any(axis=1)
-
-    endless = any_entry(endless)
-    finite = ~any_entry(~np.isfinite(y))
-    arrived = ~any_entry(missed) & ~endless
-    at_rest = np.isin(code, (verdicts.FLAT, verdicts.ROUNDED, verdicts.LOCAL))
-    code = np.where(code == verdicts.CONVERGED, verdicts.ROUNDED, code)
-    if penalty is not None:
-        code = np.where(at_rest, verdicts.BALANCED, code)
-        finite &= code != verdicts.NONFINITE  # of the penalty or its gradient
-    else:
-        far = at_rest & _beyond_rounding(y, residual, missed)
-        full = far & verdicts.saturated(last_activation(model), y, missed)
-        code = np.where(full, verdicts.SATURATED, code)
-        code = np.where((code == verdicts.FLAT) & (n_iter > 0), verdicts.LOCAL, code)
-    top = endless & (at_rest | (code == verdicts.HELD)) & ((n_iter > 0) | (code != verdicts.FLAT))
-    code = np.where(top, verdicts.HIGHEST, code)
-    code = np.where(endless & (code == verdicts.DIVERGED), verdicts.UNLIMITED, code)
-    return np.where(~finite, verdicts.NONFINITE, np.where(arrived, verdicts.CONVERGED, code))
 
 
 def _check_penalty(cost, start):

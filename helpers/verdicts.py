@@ -103,3 +103,53 @@ def saturated(activation, y, missed):
     y = y.astype(float)
     slope = 4 * (y - low) * (high - y) / (high - low) ** 2
     return (missed & (slope < LEVEL)).reshape(len(y), -1).any(axis=1)
+
+
+def beyond_rounding(y, residual, missed):
+    """Whether a missed entry is further off than rounding explains."""
+    eps, y, residual = np.finfo(y.dtype).eps, y.astype(float), residual.astype(float)
+    with np.errstate(invalid="ignore"):
+        far = np.abs(residual) > 64 * eps * (np.abs(y) + np.abs(y - residual))
+    return (far & missed).reshape(len(y), -1).any(axis=1)
+
+
+def verdict(code, y, residual, missed, endless, n_iter, activation, *, paid):
+    """The final codes, on the model's own answer y: the loop's may differ in the last digits.
+
+    Parameters
+    ----------
+    code, n_iter : ndarray of shape (N,), int
+        Why the loop ended each run, and after how many steps.
+    y, residual : ndarray of shape (N, …)
+    missed, endless : ndarray of shape (N, …), bool
+        Which entries are out of tolerance; which are to be as large, or as small, as they get.
+    activation : str
+        The name of the last one.
+    paid : bool
+        Whether there is a penalty.
+
+    Returns
+    -------
+    ndarray of shape (N,), int
+    """
+
+    def any_entry(array):
+        return array.reshape(len(y), -1).any(axis=1)
+
+    endless = any_entry(endless)
+    finite = ~any_entry(~np.isfinite(y))
+    arrived = ~any_entry(missed) & ~endless
+    at_rest = np.isin(code, (FLAT, ROUNDED, LOCAL))
+    code = np.where(code == CONVERGED, ROUNDED, code)
+    if paid:
+        code = np.where(at_rest, BALANCED, code)
+        finite &= code != NONFINITE  # of the penalty or its gradient
+    else:
+        far = at_rest & beyond_rounding(y, residual, missed)
+        full = far & saturated(activation, y, missed)
+        code = np.where(full, SATURATED, code)
+        code = np.where((code == FLAT) & (n_iter > 0), LOCAL, code)
+    top = endless & (at_rest | (code == HELD)) & ((n_iter > 0) | (code != FLAT))
+    code = np.where(top, HIGHEST, code)
+    code = np.where(endless & (code == DIVERGED), UNLIMITED, code)
+    return np.where(~finite, NONFINITE, np.where(arrived, CONVERGED, code))
