@@ -164,7 +164,7 @@ class Case:
         return reconstruct(self.model, self.target, start=self.start, **self.tolerance, **options)
 
     def descend(self):
-        return self.run(learning_rate=self.rate, max_iter=self.steps)
+        return self.run(learning_rate=self.rate, max_iter=2 * self.steps)
 
     def measure(self):
         """Once before and once after the peers: the machine may change its pace."""
