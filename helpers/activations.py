@@ -83,8 +83,8 @@ def check_range(model, given, converted):
     low, high, closed = _range(layer)
     values = np.ma.getdata(converted)
     asked = np.isfinite(values) & ~np.ma.getmaskarray(converted)
-    inside = (low <= values) & (values <= high) if closed else (low < values) & (values < high)
-    outside = asked & ~inside
+    within = (low <= values) & (values <= high) if closed else (low < values) & (values < high)
+    outside = asked & ~within
     if outside.any():
         given, rounded = np.ma.getdata(given)[outside][0], values[outside][0]
         detail = f", which {values.dtype} rounds to {rounded}" if low < given < high else ""

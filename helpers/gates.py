@@ -18,7 +18,7 @@ import numpy as np
 from scipy import special
 
 from helpers.backend import keras
-from helpers.graph import layer_of, reach
+from helpers.graph import WithWeightsOf, layer_of, reach
 from helpers.models import check_model
 from helpers.validation import choice, finite_array, finite_number, in_shape, whole_number
 
@@ -103,36 +103,27 @@ def one_step(weights, x, h, c):
 
 
 @keras.saving.register_keras_serializable("helpers")
-class PreGate(keras.layers.Layer):
+class PreGate(WithWeightsOf):
     """The pre-activation of one gate of one unit at one step, from the LSTM layer's own run."""
 
     def __init__(self, lstm, column, step, **options):
-        super().__init__(**{"dtype": lstm.dtype_policy} | options)
-        self.lstm, self.column, self.step = lstm, column, step
-
-    def build(self, shape):
-        if not self.lstm.built:  # it was loaded from a file
-            self.lstm.build(shape)
+        super().__init__(lstm, **options)
+        self.column, self.step = column, step
 
     def call(self, sequences):
-        column, cell = slice(self.column, self.column + 1), self.lstm.cell
+        column, cell = slice(self.column, self.column + 1), self.layer.cell
         z = keras.ops.matmul(sequences[:, self.step], cell.kernel[:, column])
         if cell.use_bias:
             z += cell.bias[column]
         if self.step == 0:  # h is zero
             return z
-        h = self.lstm(sequences[:, : self.step])
+        h = self.layer(sequences[:, : self.step])
         h = h[0] if isinstance(h, (list, tuple)) else h
-        h = h[:, -1] if self.lstm.return_sequences else h
+        h = h[:, -1] if self.layer.return_sequences else h
         return z + keras.ops.matmul(h, cell.recurrent_kernel[:, column])
 
     def get_config(self):
-        lstm = keras.saving.serialize_keras_object(self.lstm)
-        return super().get_config() | {"lstm": lstm, "column": self.column, "step": self.step}
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(keras.saving.deserialize_keras_object(config.pop("lstm")), **config)
+        return super().get_config() | {"column": self.column, "step": self.step}
 
 
 def gate(model, layer, gate, *, unit, step):

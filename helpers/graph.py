@@ -133,28 +133,32 @@ class Pick(keras.layers.Layer):
         return super().get_config() | {"indices": self.indices, "axis": self.axis}
 
 
-@keras.saving.register_keras_serializable("helpers")
-class PreActivation(keras.layers.Layer):
-    """The weighted sum z of a Dense layer, from the layer's own weights."""
+class WithWeightsOf(keras.layers.Layer):
+    """A layer that computes with the weights of another one, and is saved together with it."""
 
-    def __init__(self, dense, **options):
-        super().__init__(**{"dtype": dense.dtype_policy} | options)
-        self.dense = dense
+    def __init__(self, layer, **options):
+        super().__init__(**{"dtype": layer.dtype_policy} | options)
+        self.layer = layer
 
     def build(self, shape):
-        if not self.dense.built:  # it was loaded from a file
-            self.dense.build(shape)
-
-    def call(self, x):
-        z = keras.ops.matmul(x, self.dense.kernel)
-        return z + self.dense.bias if self.dense.use_bias else z
+        if not self.layer.built:  # it was loaded from a file
+            self.layer.build(shape)
 
     def get_config(self):
-        return super().get_config() | {"dense": keras.saving.serialize_keras_object(self.dense)}
+        return super().get_config() | {"layer": keras.saving.serialize_keras_object(self.layer)}
 
     @classmethod
     def from_config(cls, config):
-        return cls(keras.saving.deserialize_keras_object(config.pop("dense")), **config)
+        return cls(keras.saving.deserialize_keras_object(config.pop("layer")), **config)
+
+
+@keras.saving.register_keras_serializable("helpers")
+class PreActivation(WithWeightsOf):
+    """The weighted sum z of a Dense layer, from the layer's own weights."""
+
+    def call(self, x):
+        z = keras.ops.matmul(x, self.layer.kernel)
+        return z + self.layer.bias if self.layer.use_bias else z
 
 
 def format_for(tensor):

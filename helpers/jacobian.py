@@ -80,8 +80,7 @@ class Determination:
                 f"null_space would need {8 * n**2 / 2**30:.3g} GiB: for {n} inputs use nullity, "
                 "row_space and along_null_space"
             )
-        flat = self.row_space.reshape(self.rank, n)
-        basis = np.linalg.qr(flat.T, mode="complete").Q if self.rank else np.eye(flat.shape[1])
+        basis = np.linalg.qr(self.row_space.reshape(self.rank, n).T, mode="complete").Q
         return basis[:, self.rank :].T.reshape(-1, *self.scale.shape)
 
     def along_null_space(self, direction):

@@ -186,9 +186,8 @@ def reconstruct(
     ValueError
         If the model has no weights, not one input and one output, or no sigmoid at its end when
         `space` is "logit"; if a shape does not fit; if a number is not finite or outside its range;
-        if a target lies out of the range of the model's last activation, where that is sigmoid,
-        tanh, softmax, softplus, exponential or ReLU; if a start lies out of bounds; if the model is
-        stateful.
+        if a target lies out of the range of the model's last activation, where that is one of
+        Keras' own; if a start lies out of bounds; if the model is stateful.
 
     Notes
     -----
