@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 HTML := _build/html
+PEERS := _build/peers/.ready
 
 .PHONY: book pdf test machines lab serve lock outputs lint benchmark clean
 .DEFAULT_GOAL := book
@@ -45,7 +46,7 @@ lint: $(READY)  ## check the style of code and notebooks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-benchmark: book  ## print what the pages weigh, and ratios of speed, measured in one run
+benchmark: book $(PEERS)  ## print what the pages weigh, and ratios of speed, measured in one run
 	$(BIN)/python tests/benchmark.py
 
 clean:  ## remove what was built, the environment included
@@ -75,3 +76,10 @@ $(READY): requirements.txt pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@echo "The environment is ready."
 	@touch $@
+
+# JAX and optimistix, to compare with, in an environment of their own; without them, it goes on.
+$(PEERS): tests/peers.txt | $(READY)
+	@rm -rf $(@D)
+	@$(BIN)/python -m venv $(@D)
+	@if $(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<; then touch $@; \
+	else rm -rf $(@D); echo "JAX and optimistix cannot be had here: the benchmark goes on without them."; fi

@@ -5,6 +5,8 @@ name alone where no other layer has it. A subclassed model shows Keras no graph 
 nothing inside it can be reached.
 """
 
+import ml_dtypes
+
 from helpers.backend import keras
 from helpers.validation import whole_number
 
@@ -14,6 +16,13 @@ def all_layers(model):
     for layer in getattr(model, "layers", ()):
         yield layer
         yield from all_layers(layer)
+
+
+def resolution(model):
+    """The relative rounding ε of the coarsest number format in which a layer computes."""
+    formats = {layer.compute_dtype for layer in all_layers(model)}
+    formats |= {tensor.dtype for tensor in (*model.inputs, *model.outputs)}
+    return max(float(ml_dtypes.finfo(each).eps) for each in formats)
 
 
 def node_of(tensor):

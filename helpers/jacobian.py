@@ -8,11 +8,10 @@ input could be different, and no output would tell.
 from dataclasses import dataclass
 from functools import cached_property
 
-import ml_dtypes
 import numpy as np
 
 from helpers.backend import tf
-from helpers.graph import all_layers
+from helpers.graph import resolution
 from helpers.models import check_model, in_format
 from helpers.validation import finite_array, in_shape, positive_number
 
@@ -153,8 +152,7 @@ def determination(model, x, *, rtol=None, scale=None):
     J = _jacobian(model, x).astype(float)
     if not np.isfinite(J).all():
         raise ValueError(f"x must be where all derivatives are finite, not {x}")
-    formats = {layer.compute_dtype for layer in all_layers(model)} | {x.dtype.name}
-    eps = max(float(ml_dtypes.finfo(each).eps) for each in formats)
+    eps = resolution(model)
     scaled = J * scale.ravel()
     _, singular_values, directions = np.linalg.svd(scaled, full_matrices=False)
     of_values = min(eps * np.sqrt(J.size), np.sqrt(eps)) if rtol is None else rtol

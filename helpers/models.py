@@ -150,9 +150,24 @@ def input_and_output_shape(model, start):
 
 
 def as_targets(model, target, shape):
-    """The targets in the model's number format, of shape (N, *shape), or an error."""
-    dtype = model.outputs[0].dtype
-    given = finite_array("target", target)
+    """The targets in the model's number format, of shape (N, *shape), or an error.
+
+    An entry that is masked does not matter; one that is infinite is to be as large, or as small, as
+    it gets. With masked entries, the targets are a masked array.
+    """
+    mask = np.ma.getmaskarray(target) if np.ma.is_masked(target) else None
+    data = target if mask is None else np.where(mask, 0, np.ma.getdata(target))
+    try:
+        endless = np.isinf(np.asarray(data, dtype=float))
+    except (TypeError, ValueError):
+        endless = np.zeros(np.shape(mask), bool)  # an error, which is named below
+    if endless.any():
+        data = np.asarray(data, dtype=float)
+    given = finite_array("target", np.where(endless, 0.0, data) if endless.any() else data)
+    if endless.any():
+        given = np.where(endless, data, given)
+    if mask is not None:
+        given = np.ma.array(given, mask=mask)
     array = given
     if array.shape == shape or array.ndim == 0:
         array = array[np.newaxis]
@@ -162,8 +177,16 @@ def as_targets(model, target, shape):
         raise ValueError(
             f"target must have shape {('N', *shape)}, or {shape} for one target, not {given.shape}"
         )
-    converted = in_format("target", array, dtype)
-    check_range(model, array, converted)
+    if mask is not None and np.ma.getmaskarray(array).reshape(len(array), -1).all(axis=1).any():
+        raise ValueError(f"target must have an entry that is not masked for each input: {target!r}")
+    converted = in_format("target", array, model.outputs[0].dtype)
+    ends = np.isinf(np.ma.getdata(array))
+    if mask is None and not ends.any():
+        check_range(model, array, converted)
+    else:
+        free = np.ma.getmaskarray(array) | ends
+        checked = (np.ma.array(np.ma.getdata(each), mask=free) for each in (array, converted))
+        check_range(model, *checked)
     return converted
 
 
@@ -172,7 +195,7 @@ def in_format(name, array, dtype):
     with np.errstate(over="ignore"):
         converted = array.astype(dtype)
     lost = ~np.isfinite(converted) & np.isfinite(array)
-    if lost.any():
+    if np.ma.filled(lost, False).any():
         raise ValueError(
             f"{name} must fit the number format of the model, {dtype}, in which {array[lost][0]} "
             f"would be {converted[lost][0]}"

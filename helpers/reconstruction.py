@@ -1,27 +1,33 @@
-"""Which input made the network say that? Gradient descent on the input of a trained Keras model.
+"""Which input made the network say that? A search for the input of a trained Keras model.
 
-The weights stay as they are. The input x moves, against the gradient of the cost::
+The weights stay as they are. The input x moves, so that the cost becomes small::
 
     J(x) = Σ (y(x) − y₀)²                       (space="output"),
     J(x) = Σ (logit y(x) − logit y₀)²           (space="logit"),
 
-the sum running over the outputs: x ← x − η ∂J/∂x, until the output is close enough to the wanted
-one, or there is a reason to give up. Chapter 3 builds the loop by hand; here it is compiled, runs
-on many targets at once, and says for each of them how it ended. What else than the output of a
-network can be reached is in `objectives`; what can be asked of the input, in `priors`.
+the sum running over the outputs that matter. With a learning rate it moves against the gradient of
+the cost, as in chapter 3 (`descent`). Without one, each step solves the problem as if the network
+were linear there (`gauss_newton`), or takes its length from the cost (`projected_gradient`). All
+are compiled, run on many targets at once, and say for each of them how it ended. What else than the
+output of a network can be reached is in `objectives`; what can be asked of the input, in `priors`.
 """
 
-import functools
 import sys
 from dataclasses import dataclass
 
 import numpy as np
 from tqdm import tqdm
 
+from helpers import verdicts
 from helpers.activations import last_activation
 from helpers.backend import keras, tf
-from helpers.graph import all_layers, logit_of, origin
+from helpers.descent import descent, look_again
+from helpers.gauss_newton import gauss_newton
+from helpers.graph import origin
+from helpers.loops import SEGMENT, aim_at
 from helpers.models import as_targets, check_model, in_format, input_and_output_shape
+from helpers.priors import L2
+from helpers.projected_gradient import projected_gradient
 from helpers.validation import (
     choice,
     finite_array,
@@ -31,37 +37,10 @@ from helpers.validation import (
     positive_number,
     whole_number,
 )
+from helpers.verdicts import MESSAGE, MESSAGE_WITH_RATE, STATUS
 
-# How a target's run can end. Four of the reasons are kinds of "stalled".
-RUNNING, CONVERGED, MAX_ITER, FLAT, ROUNDED, HELD, BALANCED, DIVERGED, NONFINITE = range(9)
-
-STATUS = np.array(["running", "converged", "max_iter", *["stalled"] * 4, "diverged", "nonfinite"])
-
-MESSAGE = np.array(
-    [
-        "still running",
-        "the output is within atol + rtol * |target| of the target",
-        "max_iter came first: raise it or the learning rate, or start closer",
-        "the gradient is exactly zero: start elsewhere or ask for a pre-activation",
-        "the steps are lost in rounding: raise atol or rtol, or use float64",
-        "the bounds hold the input back: widen them, or start elsewhere",
-        "the penalty and the error of the output balance: lower the penalty's weight, or start "
-        "elsewhere",
-        "the cost grew a million-fold: lower the learning rate",
-        "the output or its gradient is not a finite number: start elsewhere",
-    ],
-    dtype=object,
-)
-
-# The cost may grow by this factor before a run counts as diverged: a thousand-fold error.
-GROWTH = 1e6
-
-# The loop goes on to this share of the tolerance. It rounds in another order than the model does,
-# and the verdict, which is on the model's own answer, must not hang on that.
-SHARE = 0.9
-
-# Iterations per call of the compiled loop where it must hand something out on the way.
-SEGMENT = 1000
+# The largest number of steps, unless the caller says otherwise: gradient steps are short.
+GRADIENT_STEPS, GAUSS_NEWTON_STEPS = 10_000, 1_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,17 +52,20 @@ class Reconstruction:
     x : ndarray of shape (N, …input shape)
         The reconstructed inputs.
     y : ndarray of shape (N, …output shape)
-        The model's answer to them, `model(x)`.
-    target : ndarray of shape (N, …output shape)
+        The model's answer to them, compiled: it may differ from `model(x)` in the last digits.
+    target : ndarray or masked array of shape (N, …output shape)
         The wanted outputs, in the model's number format.
-    residual : ndarray of shape (N, …output shape)
-        y − target.
+    residual : ndarray or masked array of shape (N, …output shape)
+        y − target; masked where the target is masked or infinite.
     status : ndarray of N strings
-        Why each run ended: 'converged', 'max_iter', 'stalled', 'diverged' or 'nonfinite'.
+        Why each run ended: 'converged', 'stationary' (at rest, where no step lowers the cost: the
+        closest answer around, or, for an infinite target, a local maximum or minimum), 'max_iter',
+        'stalled' (no step can be made: saturated, flat or lost in rounding), 'diverged' or
+        'nonfinite'.
     message : ndarray of N strings
         The same in a sentence that says what to do next.
     n_iter : ndarray of shape (N,), int
-        Number of steps that each input has made.
+        Number of steps that each input has made; trials that were refused do not count.
     trace : ndarray of shape (max(n_iter) + 1, N, …input shape), or None
         All iterates, the start first, when asked for. A run that has ended repeats its last one.
     """
@@ -124,17 +106,18 @@ def reconstruct(
     target,
     *,
     start,
-    learning_rate,
-    max_iter=10_000,
+    learning_rate=None,
+    max_iter=None,
     atol=0.0,
     rtol=1e-4,
     space="output",
     bounds=None,
     penalty=None,
+    scale=None,
     trace=False,
     progress=False,
 ):
-    """Find the inputs to which `model` answers `target`, by gradient descent on the input.
+    """Find the inputs to which `model` answers `target`: by steps on the input.
 
     Each target has its own start, its own convergence and its own reason for stopping; a batch of N
     targets gives what N single calls give. All runs are bounded by `max_iter`.
@@ -145,30 +128,37 @@ def reconstruct(
         A trained model with one floating-point input and one output. It is not changed.
     target : array_like of shape (N, …output shape)
         The wanted outputs. One target may come without the leading axis; where the model has a
-        single output unit, so may N of them, or a plain number.
+        single output unit, so may N of them, or a plain number. In a NumPy masked array, a masked
+        entry does not matter; each row has its own. An entry of +∞ is to be as large as it gets,
+        one of −∞ as small: it adds −y, or +y, to the cost.
     start : array_like of float
         Where the inputs start: the shape (N, …input shape), or any that broadcasts to it, such as a
         plain number; where the model has a single input unit, also (N,). Where the model leaves the
         length of a sequence open, that of the start counts.
-    learning_rate : float
-        η, above 0; in units of input² per output² (per logit² in the space of logits).
-    max_iter : int
-        Largest number of steps, at least 1.
+    learning_rate : float, optional
+        η of plain gradient descent, above 0; in units of input² per output² (per logit² in the
+        space of logits). Default: none is needed, see the notes.
+    max_iter : int, optional
+        Largest number of steps, at least 1; without a rate, trials that were refused count, too.
+        Default: 1 000 for damped Gauss–Newton steps, 10 000 for gradient steps.
     atol, rtol : float
-        A run has converged when ``|y − target| <= atol + rtol * |target|`` for all its outputs, in
-        either space; the loop goes on to nine tenths of that. With both 0 it goes on for as long
-        as a step changes anything.
+        A run has converged when ``|y − target| <= atol + rtol * |target|`` for all its outputs that
+        matter, in either space; the loop goes on to nine tenths of that. With both 0 it goes on for
+        as long as a step changes anything.
     space : {"output", "logit"}
         Where the squared error is measured. "logit" needs a model that ends in a sigmoid.
     bounds : (low, high), optional
-        The box that the input never leaves: each step ends at its point nearest to where it would
-        have gone, in the model's number format. Two numbers or arrays that broadcast to an input;
-        infinite where there is none.
+        The box that the input never leaves, in the model's number format. Two numbers or arrays
+        that broadcast to an input; infinite where there is none.
     penalty : callable, optional
         A function of a batch of inputs, as a tensor, that returns one cost for each, independent of
         the others, to be added to J; such as those in `helpers.priors`. It is paid until the end: a
         run then goes on, when the output is right, for as long as a step changes anything, or until
         max_iter.
+    scale : array_like of float, optional
+        The size of one unit of each input, above 0, in units of the input: a number, or an array
+        that broadcasts to an input. What is nearest, and how long a step is, is measured in it.
+        Default: 1. Not together with a learning rate.
     trace : bool
         Keep all iterates.
     progress : bool
@@ -186,15 +176,35 @@ def reconstruct(
     ValueError
         If the model has no weights, not one input and one output, or no sigmoid at its end when
         `space` is "logit"; if a shape does not fit; if a number is not finite or outside its range;
-        if a target lies out of the range of the model's last activation, where that is one of
-        Keras' own; if a start lies out of bounds; if the model is stateful.
+        if a target lies out of the range of the model's last activation, or is masked as a whole;
+        if a start lies out of bounds; if the model is stateful.
+
+    Warns
+    -----
+    RuntimeWarning
+        Once for each compilation, if XLA refuses a layer of the model: the loop then runs without
+        it, slower.
 
     Notes
     -----
-    The method is that of Linden and Kindermann :cite:p:`linden1989`. The loop is compiled once for
-    each combination of model, space, prior and shapes (each time for a penalty that is a function);
-    its iterates equal those of an eager loop to floating-point rounding. A run counts as diverged
-    when its cost has grown a million-fold.
+    With a learning rate the method is that of Linden and Kindermann :cite:p:`linden1989`. A run
+    counts as diverged when its cost has grown a million-fold.
+
+    Without one, a step is that of Gauss and Newton, damped for each target by itself
+    :cite:p:`levenberg1944,marquardt1963`: x + S² Jᵀ (J S² Jᵀ + λ I)⁻¹ (y₀ − y), with the Jacobian J
+    and S = `scale`. λ is 0 at first, so that one step answers a linear map, by the input nearest to
+    the start. Inputs at a bound stay there while the cost pushes them outwards, and the others are
+    solved for. An :class:`~helpers.priors.L2` penalty belongs to the squares. A run without one that
+    comes to rest off its target, after more than one step, is made once more with short steps at
+    first; of the two the closer one is returned, with its steps and iterates alone.
+
+    Other penalties and infinite targets have no such form. There each step is one of projected
+    gradient descent, whose rate is ½/σ₁² at first, from the largest singular value of J S, and then
+    follows from the last two gradients :cite:p:`barzilai1988,birgin2000`.
+
+    A loop is compiled once for each combination of model, its settings, space, prior, bounds and
+    shapes (each time for a penalty that is a function); its iterates equal those of an eager loop
+    to floating-point rounding, and so does `y`, which is compiled with it.
     """
     check_model(model)
     choice("space", space, ("output", "logit"))
@@ -209,191 +219,120 @@ def reconstruct(
         _check_penalty(penalty(tf.constant(start)), start)
     if bounds is not None:
         bounds = _as_bounds(bounds, start)
-    rate = start.dtype.type(positive_number("learning_rate", learning_rate))
-    if rate == 0 or np.isinf(rate):
-        raise ValueError(
-            f"learning_rate must fit {start.dtype}, in which {learning_rate} is {rate}"
-        )
-    max_iter = whole_number("max_iter", max_iter, least=1, most=2**31 - 1)
+    rate = None if learning_rate is None else _as_rate(learning_rate, start.dtype)
+    scale = _as_scale(scale, shape, rate)
     atol, rtol = non_negative_number("atol", atol), non_negative_number("rtol", rtol)
     trace, progress = flag("trace", trace), flag("progress", progress)
 
-    allowed = atol + rtol * np.abs(target)
-    with tqdm(total=max_iter, disable=not progress, file=sys.stdout, unit="step") as bar:
-        x, code, n_iter, path = _descend(
-            model, space, penalty, bounds, start, target, allowed, rate, max_iter, trace, bar
-        )
+    endless = np.isinf(np.ma.getdata(target)) & ~np.ma.getmaskarray(target)
+    allowed = atol + rtol * np.abs(np.where(endless, 0, np.ma.getdata(target)))
+    aim = aim_at(target, allowed, space, paid=penalty is not None)
+    quadratic = (penalty is None or type(penalty) is L2) and aim.push is None
+    if max_iter is None:
+        max_iter = GAUSS_NEWTON_STEPS if rate is None and quadratic else GRADIENT_STEPS
+    max_iter = whole_number("max_iter", max_iter, least=1, most=2**31 - 1)
+    # In one call, unless something must be handed out on the way.
+    whole = not (trace or progress)
+    segment = max_iter if whole else min(SEGMENT, max_iter)
+    iterates = segment if trace else 0
+    if rate is not None:
+        method, stepped_by = descent, rate
+    else:
+        method, stepped_by = gauss_newton if quadratic else projected_gradient, scale
+    matters = ~(endless | np.ma.getmaskarray(target))
 
-    # The loop's own y may differ from model(x) in the last digits; the verdict is on model(x).
-    y = model(x, training=False).numpy()
-    residual = y - target
-    within = (np.abs(residual) <= allowed).reshape(len(y), -1).all(axis=1)
-    finite = np.isfinite(y).reshape(len(y), -1).all(axis=1)
-    code = np.where(code == CONVERGED, ROUNDED, code)
-    if penalty is not None:
-        code = np.where((code == FLAT) | (code == ROUNDED), BALANCED, code)
-        finite &= code != NONFINITE  # of the penalty or its gradient
-    code = np.where(~finite, NONFINITE, np.where(within, CONVERGED, code))
-    status, message = STATUS[code], MESSAGE[code]
+    def search(start, **options):
+        """One run for each target: how it ended, and how far from the target."""
+        run, begin = method(
+            model, space, penalty, bounds, stepped_by, start, aim, iterates, whole, **options
+        )
+        if whole:
+            (state, y, *_), path = run(begin, max_iter), None
+        else:
+            with tqdm(total=max_iter, disable=not progress, file=sys.stdout, unit="step") as bar:
+                state, y, path = _advance(run, begin, max_iter, segment, trace, bar)
+        x, code, n_iter, y = (tensor.numpy().copy() for tensor in (*state[:3], y))
+        code = np.where(code == verdicts.RUNNING, verdicts.MAX_ITER, code)
+        with np.errstate(invalid="ignore"):
+            residual = y - np.ma.getdata(target)
+        missed = ~(np.abs(residual) <= allowed) & matters
+        return (x, code, n_iter, y, residual, missed, path), (run, state, begin)
+
+    (x, code, n_iter, y, residual, missed, path), loop = search(start)
+    if method is gauss_newton and penalty is None:
+        short = verdicts.fell_short(code, n_iter, missed)
+        if short.any():
+            again, _ = search(_per_target(short, start, x), cautious=short)
+            closer = short & (_distance(again[4], matters) < _distance(residual, matters))
+            last = (x, code, n_iter, y, residual, missed)
+            x, code, n_iter, y, residual, missed = (
+                _per_target(closer, new, old) for new, old in zip(again, last)
+            )
+            if trace:
+                path = _joined(closer, again[-1], path)[: n_iter.max() + 1]
+    if rate is not None and penalty is None and aim.push is None:
+        code, rest = look_again(*loop, code, rate)
+        code = np.where(rest & verdicts.beyond_rounding(y, residual, missed), verdicts.LOCAL, code)
+    paid = penalty is not None
+    activation = last_activation(model)
+    code = verdicts.verdict(code, y, residual, missed, endless, n_iter, activation, paid=paid)
+    if rate is not None and space == "output" and not paid:
+        higher = _distance(residual, matters) > loop[1][3].numpy()
+        code = verdicts.thrown(code, n_iter, higher)
+    if not matters.all():
+        residual = np.ma.array(residual, mask=~matters)
+    messages = MESSAGE if rate is None else MESSAGE_WITH_RATE
+    status, message = STATUS[code], messages[code]
     for array in (x, y, target, residual, status, message, n_iter, path):
         if array is not None:
             array.flags.writeable = False
     return Reconstruction(x, y, target, residual, status, message, n_iter, path)
 
 
-def _descend(model, space, penalty, bounds, start, target, allowed, rate, max_iter, trace, bar):
-    """Run the compiled loop until every target has ended: x, code, n_iter and the iterates."""
-    segment = min(SEGMENT, max_iter) if trace or not bar.disable else max_iter
-    kept = segment if trace else 0
-    # A function may do something else today than when it was compiled; a prior never does.
-    compile_loop = _compiled_loop if penalty is None or _is_frozen(penalty) else _new_loop
-    advance = compile_loop(
-        model, _architecture(model), space, penalty, bounds is not None, start.shape,
-        target.shape, kept,
-    )  # fmt: skip
-    rounding = 8 * np.finfo(target.dtype).eps * np.abs(target)
-    within = np.maximum(SHARE * allowed - rounding, 0.0)
-    if penalty is not None:
-        within = np.full_like(target, -1.0)  # never: a penalty is paid until the end
-    problem = [tf.constant(target), tf.constant(within, target.dtype), tf.constant(rate)]
-    box = [] if bounds is None else [tf.constant(bound) for bound in bounds]
-    state = (
-        tf.constant(start),
-        tf.fill(len(target), RUNNING),
-        tf.zeros(len(target), tf.int32),
-        tf.zeros(len(target), target.dtype),
-    )
-    pieces = [start[np.newaxis]]
-    done = 0
+def _distance(residual, matters):
+    """The squared error of each target, over the entries that matter."""
+    error = np.where(matters, residual, 0).astype(float).reshape(len(residual), -1)
+    return np.sum(error**2, axis=1)
+
+
+def _per_target(mask, new, old):
+    """The rows of `new` where the mask holds, those of `old` elsewhere."""
+    return np.where(mask.reshape(-1, *[1] * (old.ndim - 1)), new, old)
+
+
+def _joined(mask, new, old):
+    """The same for iterates: a run that is over repeats its last one."""
+    most = max(len(new), len(old))
+    new, old = (np.concatenate([path, *[path[-1:]] * (most - len(path))]) for path in (new, old))
+    return np.where(mask.reshape(1, -1, *[1] * (old.ndim - 2)), new, old)
+
+
+def _advance(run, state, max_iter, segment, trace, bar):
+    """Run a compiled loop by segments until every target has ended: state, y and the iterates."""
+    N = len(state[0])
+    done, places, counts = 0, [state[0][np.newaxis]], [np.zeros((1, N), int)]
     while True:
         steps = min(segment, max_iter - done)
-        *state, path = advance(*state, *problem, tf.constant(steps), *box)
+        state, y, path, count = run(state, steps)
         done += steps
         if trace:
-            pieces.append(path.numpy()[:steps])
+            places.append(path.numpy()[:steps])
+            counts.append(None if count is None else count.numpy()[:steps])
         bar.update(int(tf.reduce_max(state[2])) - bar.n)
-        running = (state[1] == RUNNING).numpy()
-        if done == max_iter or not running.any():
+        if done == max_iter or not (state[1] == verdicts.RUNNING).numpy().any():
             break
-    x, code, n_iter = (tensor.numpy() for tensor in state[:3])
-    code = np.where(code == RUNNING, MAX_ITER, code)
-    path = np.concatenate(pieces)[: n_iter.max() + 1] if trace else None
-    return x.copy(), code, n_iter.copy(), path
-
-
-def _new_loop(model, architecture, space, penalty, bounded, x_shape, y_shape, kept):
-    """The descent of a batch as one XLA program, which keeps `kept` iterates.
-
-    Trained weights are read at each call. `architecture` is for the key of the cache.
-    """
-    answer = _with_logit(model) if space == "logit" else _with_itself(model)
-
-    @tf.function(jit_compile=True)
-    def advance(x, code, n_iter, ceiling, target, allowed, rate, steps, *box):
-        aim = _logit(target) if space == "logit" else target
-
-        def one_step(i, x, code, n_iter, ceiling, path):
-            with tf.GradientTape() as tape:
-                tape.watch(x)
-                y, value = answer(x)
-                cost = size = _per_target(tf.reduce_sum, (value - aim) ** 2)
-                if penalty is not None:
-                    paid = tf.cast(penalty(x), cost.dtype)
-                    cost, size = cost + paid, size + tf.abs(paid)
-                total = tf.reduce_sum(cost)
-            gradient = tape.gradient(total, x, unconnected_gradients="zero")
-            moved = beyond = x - rate * gradient
-            if bounded:
-                moved = tf.clip_by_value(beyond, *box)
-
-            # Cost and gradient are sums over the batch: a sum keeps the targets apart.
-            ceiling = tf.where(n_iter == 0, size, ceiling)
-            close = _per_target(tf.reduce_all, tf.abs(y - target) <= allowed)
-            finite = _per_target(tf.reduce_all, tf.math.is_finite(y))
-            movable = _per_target(tf.reduce_all, tf.math.is_finite(beyond))
-            flat = _per_target(tf.reduce_all, gradient == 0)
-            unmoved = _per_target(tf.reduce_all, moved == x)
-            held = unmoved & _per_target(tf.reduce_any, beyond != moved)
-            verdict = RUNNING  # where several reasons hold, the last of them counts
-            for reason, holds in (
-                (ROUNDED, unmoved),
-                (HELD, held),
-                (FLAT, flat),
-                (NONFINITE, ~movable),
-                (DIVERGED, cost * (1 / GROWTH) > ceiling),
-                (CONVERGED, close),
-                (NONFINITE, ~finite),
-            ):
-                verdict = tf.where(holds, reason, verdict)
-            code = tf.where(code == RUNNING, verdict, code)
-
-            going = code == RUNNING
-            x = tf.where(_beside(going, x), moved, x)
-            n_iter += tf.cast(going, tf.int32)
-            return i + 1, x, code, n_iter, ceiling, path.write(i, x) if kept else path
-
-        def unfinished(i, x, code, *rest):
-            return (i < steps) & tf.reduce_any(code == RUNNING)
-
-        path = tf.TensorArray(x.dtype, size=kept, element_shape=x.shape)
-        _, x, code, n_iter, ceiling, path = tf.while_loop(
-            unfinished, one_step, (0, x, code, n_iter, ceiling, path)
-        )
-        return x, code, n_iter, ceiling, path.stack() if kept else x
-
-    x = tf.TensorSpec(x_shape, model.inputs[0].dtype)
-    y = tf.TensorSpec(y_shape, model.outputs[0].dtype)
-    each = tf.TensorSpec(x_shape[:1], "int32")
-    ceiling, rate, steps = (
-        tf.TensorSpec(x_shape[:1], y.dtype),
-        tf.TensorSpec((), x.dtype),
-        tf.TensorSpec((), "int32"),
-    )
-    box = [tf.TensorSpec(x_shape[1:], x.dtype)] * 2 if bounded else []
-    return advance.get_concrete_function(x, each, each, ceiling, y, y, rate, steps, *box)
-
-
-_compiled_loop = functools.lru_cache(maxsize=16)(_new_loop)
-
-
-def _is_frozen(penalty):
-    """Whether a penalty is a frozen dataclass, such as those in `priors`."""
-    return getattr(getattr(penalty, "__dataclass_params__", None), "frozen", False)
-
-
-def _with_itself(model):
-    """A function of x that returns y twice: as the answer, and as the value to descend on."""
-
-    def answer(x):
-        y = model(x, training=False)
-        return y, y
-
-    return answer
-
-
-def _with_logit(model):
-    """A function of x that returns y and its logit: the pre-activation, which does not saturate."""
-    logit = logit_of(model)
-
-    def answer(x):
-        z = logit(x, training=False)
-        return tf.sigmoid(z), z
-
-    return answer
-
-
-def _logit(y):
-    return tf.math.log(y) - tf.math.log1p(-y)
-
-
-def _per_target(reduce, tensor):
-    """Reduce all axes but the first."""
-    return reduce(tf.reshape(tensor, (tensor.shape[0], -1)), axis=1)
-
-
-def _beside(mask, tensor):
-    """The mask of shape (N,), shaped to broadcast along the first axis of the tensor."""
-    return tf.reshape(mask, (-1,) + (1,) * (tensor.shape.rank - 1))
+    if not trace:
+        return state, y, None
+    path, most = np.concatenate(places), int(tf.reduce_max(state[2]))
+    if counts[-1] is None:  # each pass was a step
+        return state, y, path[: most + 1]
+    # Trials that were refused are left out: of each run, the first iterate after k steps.
+    counts = np.maximum.accumulate(np.concatenate(counts))  # none after the last trial
+    rows = [
+        np.minimum(np.searchsorted(each, np.arange(most + 1)), np.searchsorted(each, each.max()))
+        for each in counts.T
+    ]
+    return state, y, path[np.stack(rows, axis=1), np.arange(N)]
 
 
 def _check_penalty(cost, start):
@@ -403,11 +342,6 @@ def _check_penalty(cost, start):
             f"penalty must return a tensor of shape {start.shape[:1]} and type "
             f"{start.dtype}, one cost for each input, not {cost!r}"
         )
-
-
-def _architecture(model):
-    """The layers and their activations: where one of them has changed, a loop is compiled anew."""
-    return tuple((layer, getattr(layer, "activation", None)) for layer in all_layers(model))
 
 
 def _check_logit(model):
@@ -455,3 +389,26 @@ def _as_bounds(bounds, start):
     if outside.any():
         raise ValueError(f"start must lie within bounds, {bounds!r}, not at {start[outside][0]}")
     return low, high
+
+
+def _as_rate(learning_rate, dtype):
+    """The rate in the model's number format, or an error."""
+    rate = dtype.type(positive_number("learning_rate", learning_rate))
+    if rate == 0 or np.isinf(rate):
+        raise ValueError(f"learning_rate must fit {dtype}, in which {learning_rate} is {rate}")
+    return rate
+
+
+def _as_scale(scale, shape, rate):
+    """The size of one unit of each input, as an array of the shape of an input, or an error."""
+    if scale is None:
+        return None
+    if rate is not None:
+        raise ValueError(
+            "scale must be left out where a learning_rate is given, which is one rate for all "
+            f"inputs, not {scale!r}"
+        )
+    array = finite_array("scale", scale)
+    if (array <= 0).any():
+        raise ValueError(f"scale must be above 0, not {array[array <= 0][0]}")
+    return np.array(in_shape("scale", array, shape))

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from conftest import HTML, first_view, pdf
+from peers import peers
 from playwright.sync_api import sync_playwright
 
 from helpers.backend import keras, tf
@@ -131,4 +132,5 @@ if __name__ == "__main__":
     weight()
     training()
     reconstruction()
+    peers()
     building()

@@ -182,7 +182,7 @@ def test_bounded_descent_ends_where_scipy_does():
 
 def test_held_back_by_the_bounds():
     found = reconstruct(LINEAR, 100.0, start=0.0, learning_rate=0.05, bounds=(-1.0, 1.0))
-    assert found.status[0] == "stalled"
+    assert found.status[0] == "stationary"
     assert "bounds" in found.message[0]
     np.testing.assert_array_equal(found.x, [[1.0, 1.0]])
     np.testing.assert_allclose(found.y, [[3.5]])
@@ -199,7 +199,7 @@ def test_where_nothing_pulls_a_penalty_is_said_to_balance():
     part = objectives.units(NETWORK, "second", 0)
     off = X[part(X).numpy().ravel() == 0][0]
     found = reconstruct(part, 1.0, start=off, learning_rate=0.1, penalty=priors.L2(0.0))
-    assert found.status[0] == "stalled"
+    assert found.status[0] == "stationary"
     assert "balance" in found.message[0]
 
 
@@ -239,7 +239,7 @@ def test_a_penalty_is_minimised_together_with_the_error():
         LINEAR, 4.5, start=[[1.0, -1.0]], learning_rate=0.05, penalty=priors.L2(weight)
     )
     np.testing.assert_allclose(found.x[0], w * 4.0 / (w @ w + weight), rtol=1e-5)
-    assert found.status[0] == "stalled"
+    assert found.status[0] == "stationary"
     assert "penalty" in found.message[0]
     # With a tolerance that forgives what the penalty takes, the same run has converged.
     found = reconstruct(

@@ -127,7 +127,8 @@ def test_layers_that_train_otherwise_are_asked_as_they_answer():
         there = model(np.full((1, 3), 0.5), training=False)
         found = reconstruct(model, there, start=0.1, learning_rate=0.2, space=space)
         assert found.converged.all()
-        np.testing.assert_array_equal(found.y, model(found.x, training=False))
+        # The last answer is compiled: it is rounded in another order.
+        np.testing.assert_allclose(found.y, model(found.x, training=False), rtol=1e-5)
 
 
 def test_a_changed_activation_is_compiled_anew():
@@ -337,7 +338,7 @@ def test_stalled_where_the_sigmoid_saturates():
     stuck = reconstruct(plain, 0.1, learning_rate=1.0, **options)
     assert how_it_ended(stuck) == "stalled"
     assert stuck.n_iter[0] == 0
-    assert "gradient is exactly zero" in stuck.message[0]
+    assert "saturated" in stuck.message[0]
     assert not stuck.converged[0]
     freed = reconstruct(plain, 0.1, learning_rate=0.25, space="logit", **options)
     assert how_it_ended(freed) == "converged"
@@ -402,7 +403,7 @@ def test_nonfinite_gradient_is_not_followed():
 
 
 def test_every_status_has_a_test_here():
-    ends = {"converged", "max_iter", "stalled", "diverged", "nonfinite"}
+    ends = {"converged", "stationary", "max_iter", "stalled", "diverged", "nonfinite"}
     assert set(STATUS) - {"running"} == ends
 
 
@@ -413,7 +414,9 @@ def test_y_is_the_answer_of_the_model_and_fields_agree():
     model = network(keras.layers.Dense(5, activation="tanh"), keras.layers.Dense(2))
     targets = np.random.default_rng(3).normal(scale=0.3, size=(50, 2))
     found = reconstruct(model, targets, start=0.1, learning_rate=0.05, max_iter=300)
-    np.testing.assert_array_equal(found.y, model(found.x).numpy())
+    # The last answer is compiled, too, so its rounding is its own: a few units in the last place of
+    # sums of 5 terms below 1.
+    np.testing.assert_allclose(found.y, model(found.x).numpy(), atol=16 * np.finfo("float32").eps)
     np.testing.assert_array_equal(found.residual, found.y - found.target)
     np.testing.assert_array_equal(found.converged, found.status == "converged")
     assert found.status.shape == found.message.shape == found.n_iter.shape == (50,)
@@ -464,7 +467,7 @@ RELU = network(keras.layers.Dense(1, activation="relu"))
         ({"model": TWO_INPUTS}, ValueError, ["model", "one input", "2"]),
         ({"model": ANY_LENGTH}, ValueError, ["start", "None", "()"]),
         ({"target": np.nan}, ValueError, ["target", "nan", "finite"]),
-        ({"target": [1.0, np.inf]}, ValueError, ["target", "inf", "finite"]),
+        ({"target": [np.inf, np.nan]}, ValueError, ["target", "nan", "finite"]),
         ({"target": "high"}, TypeError, ["target", "high", "real numbers"]),
         ({"target": 1j}, TypeError, ["target", "1j", "real numbers"]),
         ({"target": True}, TypeError, ["target", "True", "real numbers"]),

@@ -1,0 +1,193 @@
+"""Plain gradient descent on the input, with a learning rate: x ← x − η ∂J/∂x.
+
+Chapter 3 builds this loop by hand; here it is compiled, and runs on many targets at once.
+"""
+
+import numpy as np
+
+from helpers.backend import tf
+from helpers.loops import Compiled, answer_of, beside, kept, per_target, picked, tensors_of, wide
+from helpers.verdicts import (
+    CONVERGED,
+    DIVERGED,
+    FLAT,
+    GROWTH,
+    HELD,
+    MAX_ITER,
+    NONFINITE,
+    OVERSHOT,
+    ROUNDED,
+    RUNNING,
+)
+
+
+def descent(model, space, penalty, bounds, rate, start, aim, kept_iterates, whole):
+    """The loop for a batch: a function of a state and a number of steps, and the first state.
+
+    The state is x, and, unless the loop runs as a `whole`, code and n_iter of each target, and the
+    cost that it began with.
+    """
+    problem, form = tensors_of(aim, bounds, space)
+    advance = kept(
+        _new_loop, model, penalty, space, start.shape, aim.goal.dtype.name, form, kept_iterates,
+        whole,
+    )  # fmt: skip
+
+    def run(state, steps, rate=rate):
+        return advance(*state, np.int32(steps), rate, *problem)
+
+    if whole:
+        return run, (start,)
+    zeros = np.zeros(len(start), np.int32)
+    ceiling = np.zeros(len(start), wide(aim.goal.dtype).as_numpy_dtype)
+    return run, (start, zeros + RUNNING, zeros, ceiling)
+
+
+def _new_loop(model, penalty, space, x_shape, y_dtype, form, kept_iterates, whole):
+    """The descent of a batch as one XLA program, which keeps some iterates.
+
+    Trained weights are read at each call.
+    """
+    answer = answer_of(model, space)
+    narrow = tf.as_dtype(y_dtype) == tf.float16
+    N = x_shape[0]
+
+    def advance(x, *rest):
+        if whole:
+            zeros = tf.zeros(N, tf.int32)
+            rest = [zeros + RUNNING, zeros, tf.zeros(N, wide(y_dtype)), *rest]
+        code, n_iter, ceiling, steps, rate, *problem = rest
+        asked = form.unpacked(problem)
+        entries, push = asked.entries, asked.push
+
+        def one_step(i, x, code, n_iter, ceiling, path):
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                y, value = (picked(each, entries) for each in answer(x))
+                exact = tf.cast(value, wide(value.dtype))
+                error = exact - tf.cast(asked.goal, exact.dtype)
+                if asked.weight is not None:
+                    error *= tf.cast(asked.weight, exact.dtype)
+                cost = size = per_target(tf.reduce_sum, error**2)
+                if push is not None:
+                    pull = per_target(tf.reduce_sum, tf.cast(push, exact.dtype) * exact)
+                    cost, size = cost - pull, size + tf.abs(pull)
+                if penalty is not None:
+                    paid = tf.cast(penalty(x), cost.dtype)
+                    cost, size = cost + paid, size + tf.abs(paid)
+                # What goes back through float16 must fit it: the cost of each is made about 1.
+                unit = tf.maximum(tf.stop_gradient(size), 1.0) ** 0.5 if narrow else 1.0
+                total = tf.reduce_sum(cost / unit)
+            gradient = tape.gradient(total, x, unconnected_gradients="zero")
+            gradient = tf.reshape(gradient, x.shape)  # a loaded graph may not know its shape
+            if narrow:
+                gradient = tf.cast(gradient, exact.dtype) * beside(unit, x)
+                beyond = tf.cast(x, exact.dtype) - tf.cast(rate, exact.dtype) * gradient
+                moved = beyond = tf.cast(beyond, x.dtype)
+            else:
+                moved = beyond = x - rate * gradient
+            if asked.box is not None:
+                moved = tf.clip_by_value(beyond, *asked.box)
+
+            # Cost and gradient are sums over the batch: a sum keeps the targets apart.
+            first = size
+            if push is not None:  # the cost may well be 0 at the start: what a step promises counts
+                slope = per_target(tf.reduce_sum, tf.cast(gradient, size.dtype) ** 2)
+                first = size + tf.cast(rate, size.dtype) * slope
+            ceiling = tf.where(n_iter == 0, first, ceiling)
+            close = per_target(tf.reduce_all, tf.abs(y - asked.wanted) <= asked.within)
+            finite = per_target(tf.reduce_all, tf.math.is_finite(y))
+            movable = per_target(tf.reduce_all, tf.math.is_finite(beyond))
+            flat = per_target(tf.reduce_all, gradient == 0)
+            unmoved = per_target(tf.reduce_all, moved == x)
+            held = unmoved & per_target(tf.reduce_any, beyond != moved)
+            verdict = RUNNING  # where several reasons hold, the last of them counts
+            for reason, holds in (
+                (ROUNDED, unmoved),
+                (HELD, held),
+                (FLAT, flat),
+                (NONFINITE, ~movable),
+                (DIVERGED, tf.abs(cost) * (1 / GROWTH) > ceiling),
+                (CONVERGED, close),
+                (NONFINITE, ~finite),
+            ):
+                verdict = tf.where(holds, reason, verdict)
+            code = tf.where(code == RUNNING, verdict, code)
+
+            going = code == RUNNING
+            x = tf.where(beside(going, x), moved, x)
+            n_iter += tf.cast(going, tf.int32)
+            return i + 1, x, code, n_iter, ceiling, path.write(i, x) if kept_iterates else path
+
+        def unfinished(i, x, code, *rest):
+            return (i < steps) & tf.reduce_any(code == RUNNING)
+
+        path = tf.TensorArray(x.dtype, size=kept_iterates, element_shape=x.shape)
+        _, x, code, n_iter, ceiling, path = tf.while_loop(
+            unfinished, one_step, (0, x, code, n_iter, ceiling, path)
+        )
+        state, y = (x, code, n_iter, ceiling), model(x, training=False)
+        return state, y, path.stack() if kept_iterates else None, None
+
+    x = tf.TensorSpec(x_shape, model.inputs[0].dtype)
+    each = tf.TensorSpec(x_shape[:1], "int32")
+    signature = [x] if whole else [x, each, each, tf.TensorSpec(x_shape[:1], wide(y_dtype))]
+    signature += [tf.TensorSpec((), "int32"), tf.TensorSpec((), x.dtype)]
+    return Compiled(advance, [*signature, *form.signature(N, x, y_dtype)])
+
+
+def look_again(run, state, begin, code, rate):
+    """The codes of a descent, after a few steps more from where it has ended.
+
+    A run that max_iter has ended, and whose steps go to and fro while its cost does not fall, was
+    `OVERSHOT`. One whose steps are lost in rounding though no larger rate would lower the cost
+    either is at rest.
+
+    Parameters
+    ----------
+    run : callable
+        The loop, from :func:`descent`.
+    state, begin : tuple
+        The last state, and the first one.
+    code : ndarray of shape (N,)
+    rate : float
+
+    Returns
+    -------
+    code : ndarray of shape (N,)
+    rest : ndarray of shape (N,), bool
+        Where no larger rate would lower the cost.
+    """
+    N = len(code)
+
+    def step(x, rate):
+        """Where one step leads, and the cost before it."""
+        (x, _, _, cost), *_ = run((x, *begin[1:]), 1, rate)
+        return x, cost.numpy().astype(float)
+
+    code = code.copy()
+    if (code == MAX_ITER).any():
+        places, costs = [state[0]], []
+        for _ in range(8):
+            x, cost = step(places[-1], rate)
+            places.append(x)
+            costs.append(cost)
+        places = np.array([x.numpy().reshape(N, -1) for x in places], float)
+        moves = np.diff(places, axis=0)
+        turned = (np.sum(moves[1:] * moves[:-1], axis=2) < 0).mean(axis=0) > 0.5
+        with np.errstate(invalid="ignore"):
+            no_gain = np.min(costs[1:], axis=0) >= costs[0] * (1 - 1e-6)
+        code[(code == MAX_ITER) & turned & no_gain] = OVERSHOT
+    rest = np.zeros(N, bool)
+    stuck = code == ROUNDED
+    if stuck.any():
+        _, before = step(state[0], rate)
+        helped = np.zeros(N, bool)
+        with np.errstate(over="ignore"):
+            rates = rate * np.power(10.0, np.arange(1, 9)).astype(rate.dtype)
+        for larger in rates[np.isfinite(rates)]:
+            x, _ = step(state[0], larger)
+            _, after = step(x, rate)
+            helped |= after < before * (1 - 1e-4)
+        rest = stuck & ~helped
+    return code, rest
