@@ -139,8 +139,8 @@ def _new_loop(model, penalty, space, x_shape, y_dtype, form, kept_iterates, whol
 def look_again(run, state, begin, code, rate):
     """The codes of a descent, after a few steps more from where it has ended.
 
-    A run that max_iter has ended, and whose steps go to and fro while its cost does not fall, was
-    `OVERSHOT`. One whose steps are lost in rounding though no larger rate would lower the cost
+    A run that max_iter has ended, and whose steps go to and fro and do not always lower the cost,
+    was `OVERSHOT`. One whose steps are lost in rounding though no larger rate would lower the cost
     either is at rest.
 
     Parameters
@@ -175,8 +175,8 @@ def look_again(run, state, begin, code, rate):
         places = np.array([x.numpy().reshape(N, -1) for x in places], float)
         moves = np.diff(places, axis=0)
         turned = (np.sum(moves[1:] * moves[:-1], axis=2) < 0).mean(axis=0) > 0.5
-        with np.errstate(invalid="ignore"):
-            no_gain = np.min(costs[1:], axis=0) >= costs[0] * (1 - 1e-6)
+        with np.errstate(invalid="ignore"):  # steps of a rate that is low enough all gain
+            no_gain = (np.diff(costs, axis=0) >= -1e-6 * np.array(costs[:-1])).any(axis=0)
         code[(code == MAX_ITER) & turned & no_gain] = OVERSHOT
     rest = np.zeros(N, bool)
     stuck = code == ROUNDED

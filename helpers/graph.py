@@ -20,8 +20,10 @@ def all_layers(model):
 
 def resolution(model):
     """The relative rounding ε of the coarsest number format in which a layer computes."""
-    formats = {layer.compute_dtype for layer in all_layers(model)}
-    formats |= {tensor.dtype for tensor in (*model.inputs, *model.outputs)}
+    formats = {tensor.dtype for tensor in (*model.inputs, *model.outputs)}
+    for layer in all_layers(model):
+        if not isinstance(layer, keras.layers.InputLayer):  # which computes nothing
+            formats.add(layer.compute_dtype)
     return max(float(ml_dtypes.finfo(each).eps) for each in formats)
 
 

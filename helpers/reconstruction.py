@@ -194,9 +194,9 @@ def reconstruct(
     :cite:p:`levenberg1944,marquardt1963`: x + S² Jᵀ (J S² Jᵀ + λ I)⁻¹ (y₀ − y), with the Jacobian J
     and S = `scale`. λ is 0 at first, so that one step answers a linear map, by the input nearest to
     the start. Inputs at a bound stay there while the cost pushes them outwards, and the others are
-    solved for. An :class:`~helpers.priors.L2` penalty belongs to the squares. A run without one that
-    comes to rest off its target, after more than one step, is made once more with short steps at
-    first; of the two the closer one is returned, with its steps and iterates alone.
+    solved for. An :class:`~helpers.priors.L2` penalty belongs to the squares. A run without a
+    penalty that comes to rest off its target, after more than one step, is made once more with
+    short steps at first; of the two the closer one is returned, with its steps and iterates alone.
 
     Other penalties and infinite targets have no such form. There each step is one of projected
     gradient descent, whose rate is ½/σ₁² at first, from the largest singular value of J S, and then

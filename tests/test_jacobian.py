@@ -8,6 +8,7 @@ from conftest import refused_by_name
 
 from helpers import objectives
 from helpers.backend import keras
+from helpers.graph import all_layers, resolution
 from helpers.jacobian import determination
 
 
@@ -75,6 +76,15 @@ def test_the_rank_hangs_on_neither_scale_nor_format(formats, scale):
     assert at_x.null_space.shape == (2, 4)
     kept = np.linalg.svd(kernel, compute_uv=False)[:2]
     np.testing.assert_allclose(at_x.condition_number, kept[0] / kept[1], rtol=1e-4)
+
+
+def test_the_input_of_a_model_computes_nothing():
+    """A layer that only takes in, in another format, does not make the others coarser."""
+    model = network(keras.layers.LSTM(2, return_sequences=True, dtype="float64"), shape=(None, 1))
+    at_last = objectives.at_steps(model, -1)
+    taken_in = {each.compute_dtype for each in all_layers(at_last)}
+    assert "float32" in taken_in  # Keras gives input layers the default format
+    assert resolution(at_last) == np.finfo("float64").eps
 
 
 def test_a_dead_unit_determines_nothing():
