@@ -8,7 +8,6 @@ import re
 import tokenize
 from decimal import Decimal
 from pathlib import Path
-from statistics import median
 
 import nbformat
 import pytest
@@ -75,32 +74,20 @@ def test_ends_with_what_can_go_wrong_exercises_summary_and_the_way_on(name):
 
 
 @for_each_chapter
-def test_three_exercises_each_with_a_folded_solution_that_runs(name):
-    cells = NOTEBOOKS[name].cells
-    text = prose(name)
-    exercises = re.findall(r":::\{exercise\} (\w+)\n:label: ([\w-]+)", text)
-    assert [kind for kind, _ in exercises] == ["Predict", "Change", "Derive"]
-    for _, label in exercises:
-        assert f":::{{solution-start}} {label}\n:class: dropdown" in text
+def test_exercises_have_folded_solutions_that_run(name):
+    """Three of them at least: an exercise on the reader's own data has none to run."""
+    cells, text, run = NOTEBOOKS[name].cells, prose(name), 0
+    for label in re.findall(r":::\{exercise\}.*\n:label: ([\w-]+)", text):
+        assert f":::{{solution-start}} {label}\n:class: dropdown" in text, label
         start = next(i for i, c in enumerate(cells) if f"{{solution-start}} {label}" in c.source)
         end = next(i for i in range(start + 1, len(cells)) if "{solution-end}" in cells[i].source)
-        assert any(cell.cell_type == "code" for cell in cells[start:end])
-
-
-@for_each_chapter
-def test_is_of_readable_length(name):
-    text = re.sub(r"(?s)\$\$.*?\$\$(\s*\([\w-]+\))?", " ", prose(name))  # displayed formulas
-    text = re.sub(r"(?m)^:.*$", " ", text)  # directives and their options
-    words = len(re.findall(r"\S*\w\S*", text))
-    assert 1200 <= words <= 1800, words
+        run += any(cell.cell_type == "code" for cell in cells[start:end])
+    assert run >= 3
 
 
 @for_each_notebook
 def test_code_cells_are_short_and_not_wide(name):
-    lengths = [len(cell.source.splitlines()) for cell in code_cells(name)]
-    assert max(lengths) <= 20
-    if name in CHAPTERS:
-        assert median(lengths) <= 8
+    assert max(len(cell.source.splitlines()) for cell in code_cells(name)) <= 20
     widest = max((line for c in code_cells(name) for line in c.source.splitlines()), key=len)
     assert len(widest) <= 79, widest
 
