@@ -131,3 +131,52 @@ def iterates(ax, path, *, label="input $x$", colour="input", style="o-"):
     choice("colour", colour, COLOURS)
     ax.plot(range(len(path)), path, style, color=COLOURS[colour], markersize=3, label=label)
     ax.set(xlabel="iteration $k$")
+
+
+def lstm_cell(ax):
+    """A schematic of one LSTM unit: four gates from x and the last h, and what they do to the cell.
+
+    The axes' frame and ticks are taken away.
+    """
+    names = ["f", "i", "g", "o"]
+    columns = dict(zip(names, (2.0, 3.5, 4.7, 7.3)))
+    label = {"ha": "center", "va": "center", "color": INK}
+    box = {"boxstyle": "round,pad=0.35", "facecolor": PAPER, "edgecolor": COLOURS["model"]}
+    knot = {"boxstyle": "circle,pad=0.2", "facecolor": PAPER, "edgecolor": INK}
+    written, kept, added = 4.1, 2.0, 4.1
+
+    def arrow(start, end, colour=INK):
+        line = {"arrowstyle": "->", "color": colour, "lw": 1.4, "shrinkA": 0, "shrinkB": 0}
+        ax.annotate("", xy=end, xytext=start, arrowprops=line)
+
+    cell = COLOURS["input"]
+    arrow((0.6, 4.0), (kept - 0.3, 4.0), cell)
+    arrow((kept + 0.3, 4.0), (added - 0.3, 4.0), cell)
+    arrow((added + 0.3, 4.0), (9.0, 4.0), cell)
+    ax.plot([0.6, columns["o"]], [0.3, 0.3], color=INK, lw=1.4)
+    for name, x in columns.items():
+        arrow((x, 0.3), (x, 0.85))
+        words = r"$\tanh$" if name == "g" else r"$\sigma$"
+        ax.text(x, 1.2, f"${name}_t$: {words}", bbox=box, **label)
+    arrow((kept, 1.6), (kept, 3.7))
+    arrow((columns["i"], 1.6), (written - 0.2, 2.4))
+    arrow((columns["g"], 1.6), (written + 0.2, 2.4))
+    arrow((written, 2.9), (added, 3.7))
+    arrow((columns["o"], 1.6), (columns["o"], 2.0))
+    arrow((columns["o"], 4.0), (columns["o"], 3.42))
+    arrow((columns["o"], 2.85), (columns["o"], 2.6))
+    arrow((columns["o"] + 0.3, 2.3), (9.0, 2.3))
+    for x, y, sign in [
+        (kept, 4.0, r"$\times$"),
+        (added, 4.0, "$+$"),
+        (written, 2.65, r"$\times$"),
+        (columns["o"], 2.3, r"$\times$"),
+    ]:
+        ax.text(x, y, sign, bbox=knot, **label)
+    ax.text(columns["o"], 3.13, r"$\tanh$", bbox=box | {"edgecolor": INK}, fontsize=9, **label)
+    ax.text(0.1, 4.0, "$c_{t-1}$", **label)
+    ax.text(9.4, 4.0, "$c_t$", **label)
+    ax.text(9.4, 2.3, "$h_t$", **label)
+    ax.text(-0.2, 0.3, "$x_t,\\ h_{t-1}$", **label)
+    ax.set(xlim=(-0.9, 9.9), ylim=(-0.1, 4.5))
+    ax.set_axis_off()

@@ -63,7 +63,8 @@ def check_model(model):
         if tensor.dtype not in ("float16", "float32", "float64"):
             raise TypeError(
                 "model must take and return float16, float32 or float64, not "
-                f"{tensor.dtype}, as {model.name!r} does"
+                f"{tensor.dtype}, as {model.name!r} does; an output can be made to: "
+                'keras.layers.Activation("linear", dtype="float32")(model.outputs[0])'
             )
     if not reached_by_gradient(model, model.inputs[0]):
         raise TypeError(f"model must have a gradient by its input, but {_interruption(model)}")

@@ -48,7 +48,7 @@ _ENDS = {
     ),
     OVERSHOT: (
         "max_iter",
-        "max_iter came first, and the steps go to and fro without an end: lower the learning rate",
+        "max_iter came first, and not all steps have lowered the cost: lower the learning rate",
     ),
     THROWN: (
         "stalled",
@@ -119,7 +119,9 @@ def saturated(activation, y, missed):
 
 
 def thrown(code, n_iter, higher):
-    """The codes of a descent, where a step that was too long has led to where no gradient is.
+    """The codes of a descent that a step that was too long has led away.
+
+    To where no gradient is, or so little that max_iter came before the cost was back where it was.
 
     Parameters
     ----------
@@ -128,6 +130,7 @@ def thrown(code, n_iter, higher):
         Whether the cost at the end is above that at the start.
     """
     dead = np.isin(code, (SATURATED, LOCAL)) & (n_iter > 0)
+    code = np.where((code == MAX_ITER) & higher, OVERSHOT, code)
     return np.where(dead & higher, THROWN, code)
 
 

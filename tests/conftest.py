@@ -37,6 +37,12 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: places.get(item.path.stem, len(places)))
 
 
+needs_half_precision = pytest.mark.skipif(
+    "ONEDNN_MAX_CPU_ISA" in os.environ,
+    reason="TensorFlow chooses its 16-bit products by the processor, not by this limit, and dies",
+)
+
+
 @contextlib.contextmanager
 def refused_by_name(error, words):
     """Expect an error whose message begins with the first of the words, and has the others."""

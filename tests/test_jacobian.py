@@ -1,10 +1,8 @@
 """Jacobian, rank, null space and undetermined inputs, against finite differences and NumPy."""
 
-import os
-
 import numpy as np
 import pytest
-from conftest import refused_by_name
+from conftest import needs_half_precision, refused_by_name
 
 from helpers import objectives
 from helpers.backend import keras
@@ -146,10 +144,7 @@ def test_the_projector_is_that_of_the_null_space():
     np.testing.assert_allclose(at_x.row_space @ basis.T, 0, atol=1e-12)
 
 
-@pytest.mark.skipif(
-    "ONEDNN_MAX_CPU_ISA" in os.environ,
-    reason="TensorFlow chooses its bfloat16 product by the processor, not by this limit, and dies",
-)
+@needs_half_precision
 @pytest.mark.parametrize("n", [4, 1000])
 def test_a_coarse_format_does_not_hide_the_rank(n):
     coarse = keras.layers.Dense(2, dtype="mixed_bfloat16", use_bias=False)

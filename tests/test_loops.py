@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
+from conftest import needs_half_precision
 
 from helpers import loops
 from helpers.backend import keras, tf
@@ -170,6 +171,7 @@ def test_a_graph_that_was_loaded_from_a_file_has_a_gradient(tmp_path, kind, rate
     np.testing.assert_allclose(model(found.x), target, rtol=2e-4)
 
 
+@needs_half_precision
 @pytest.mark.parametrize("format", ["mixed_float16", "float16"])
 @pytest.mark.parametrize("rate", [None, 2e-5])
 def test_a_cost_too_large_for_float16_is_summed_in_float32(format, rate):

@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import ROOT, refused_by_name
+from conftest import ROOT, needs_half_precision, refused_by_name
 from scipy import optimize, special
 
 from helpers import gates, linear_maps, objectives, priors
@@ -522,7 +522,9 @@ def test_a_preactivation_may_be_asked_for_what_its_activation_cannot_give():
     assert reconstruct(z, 1.5, start=0.0, learning_rate=0.1).converged.all()
 
 
-@pytest.mark.parametrize("dtype", ["float64", "mixed_float16"])
+@pytest.mark.parametrize(
+    "dtype", ["float64", pytest.param("mixed_float16", marks=needs_half_precision)]
+)
 def test_parts_compute_in_the_format_of_their_layer(dtype):
     layer = keras.layers.Dense(2, activation="tanh", dtype=dtype)
     model = functional(layer, dtype="float64" if dtype == "float64" else "float32")

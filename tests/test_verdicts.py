@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from conftest import needs_half_precision
 
 from helpers import verdicts
 from helpers.backend import keras
@@ -26,17 +27,19 @@ def parabola():
 
 
 @pytest.mark.parametrize(
-    ("activation", "target", "rate", "status"),
+    ("activation", "target", "rate", "statuses"),
     [
-        ("linear", 5.0, 2.0, "max_iter"),
-        ("linear", 5.0, 1.5, "max_iter"),
-        ("tanh", 0.5, 40.0, "stalled"),  # thrown to where it is flat
+        ("linear", 5.0, 2.0, {"max_iter"}),
+        ("linear", 5.0, 1.5, {"max_iter"}),
+        # Thrown to where it is flat: whether a last bit of slope is left there, processors differ.
+        ("tanh", 0.5, 40.0, {"stalled", "max_iter"}),
+        ("tanh", 0.5, 5.0, {"max_iter"}),
     ],
 )
-def test_a_rate_that_is_too_high_is_to_be_lowered(activation, target, rate, status):
+def test_a_rate_that_is_too_high_is_to_be_lowered(activation, target, rate, statuses):
     model = neuron(activation, W=1.0)
     found = reconstruct(model, target, start=1.0, learning_rate=rate, bounds=(0, 10), max_iter=1000)
-    assert found.status[0] == status
+    assert found.status[0] in statuses
     assert "lower the learning rate" in found.message[0]
     assert "raise" not in found.message[0]
     assert reconstruct(model, target, start=1.0, learning_rate=0.3, bounds=(0, 10)).converged.all()
@@ -80,6 +83,7 @@ def test_rounding_is_called_rounding():
     assert abs(found.residual.item()) <= 2 * np.spacing(np.float32(125))
 
 
+@needs_half_precision
 @pytest.mark.parametrize("format", ["mixed_float16", "mixed_bfloat16"])
 def test_rounding_within_the_network_is_called_rounding(format):
     x = keras.Input((3,))
@@ -90,6 +94,16 @@ def test_rounding_within_the_network_is_called_rounding(format):
     assert not found.converged.any()
     assert (found.status == "stalled").all()
     assert all("rounding" in message for message in found.message)
+
+
+@needs_half_precision
+def test_an_output_in_bfloat16_is_made_float32_as_the_error_says():
+    coarse = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, dtype="mixed_bfloat16")])
+    with pytest.raises(TypeError, match=r'Activation\("linear", dtype="float32"\)'):
+        reconstruct(coarse, [0.1, 0.2], start=0.0)
+    output = keras.layers.Activation("linear", dtype="float32")(coarse.outputs[0])
+    model = keras.Model(coarse.inputs, output)
+    assert reconstruct(model, [0.1, 0.2], start=0.0, rtol=0.05).converged.all()
 
 
 def test_bounds_that_hold_an_input_back_are_named():
