@@ -11,7 +11,7 @@ import numpy as np
 
 from helpers.backend import tf
 from helpers.graph import resolution
-from helpers.loops import Compiled, answer_of, beside, jacobian, kept, per_target, tensors_of, wide
+from helpers.loops import Compiled, answer_of, beside, jacobian, per_target, run_in_units, wide
 from helpers.priors import L2
 from helpers.small_systems import nearest
 from helpers.verdicts import CONVERGED, FLAT, HELD, LOCAL, NONFINITE, ROUNDED, RUNNING
@@ -48,18 +48,9 @@ def gauss_newton(
     n_iter, by what λ grows next, and how many steps have gained next to nothing. Where `cautious`,
     a mask of N, holds, λ is large at first.
     """
-    problem, form = tensors_of(aim, bounds, space)
-    scaled = scale is not None
-    if scaled:
-        problem.append(scale)
-    advance = kept(
-        _new_loop, model, penalty, space, start.shape, aim.goal.dtype.name, form, scaled,
-        kept_iterates, whole,
-    )  # fmt: skip
-
-    def run(state, steps):
-        return advance(*state, np.int32(steps), *problem)
-
+    run = run_in_units(
+        _new_loop, model, space, penalty, bounds, scale, start, aim, kept_iterates, whole
+    )
     N = len(start)
     damping = np.where(np.zeros(N, bool) if cautious is None else cautious, -CAUTION, 0.0)
     if whole:

@@ -312,6 +312,23 @@ def kept(make, model, penalty, *settings):
     return _kept(make, _Same(model), fingerprint(model), penalty, *settings)
 
 
+def run_in_units(make, model, space, penalty, bounds, scale, start, aim, kept_iterates, whole):
+    """A loop whose steps are measured in `scale`: a function of a state and a number of trials."""
+    problem, form = tensors_of(aim, bounds, space)
+    scaled = scale is not None
+    if scaled:
+        problem.append(scale)
+    advance = kept(
+        make, model, penalty, space, start.shape, aim.goal.dtype.name, form, scaled,
+        kept_iterates, whole,
+    )  # fmt: skip
+
+    def run(state, steps):
+        return advance(*state, np.int32(steps), *problem)
+
+    return run
+
+
 @functools.lru_cache(maxsize=16)
 def _kept(make, model, _fingerprint, penalty, *settings):
     return make(model.it, penalty, *settings)

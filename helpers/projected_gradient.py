@@ -16,10 +16,9 @@ from helpers.loops import (
     answer_of,
     beside,
     jacobian,
-    kept,
     per_target,
     picked,
-    tensors_of,
+    run_in_units,
 )
 from helpers.verdicts import (
     CONVERGED,
@@ -50,18 +49,9 @@ def projected_gradient(model, space, penalty, bounds, scale, start, aim, kept_it
     rate, the share of the step that is tried, the last costs, the flattest gradient so far, for how
     long it has been so, and the first gain.
     """
-    problem, form = tensors_of(aim, bounds, space)
-    scaled = scale is not None
-    if scaled:
-        problem.append(scale)
-    advance = kept(
-        _new_loop, model, penalty, space, start.shape, aim.goal.dtype.name, form, scaled,
-        kept_iterates, whole,
-    )  # fmt: skip
-
-    def run(state, steps):
-        return advance(*state, np.int32(steps), *problem)
-
+    run = run_in_units(
+        _new_loop, model, space, penalty, bounds, scale, start, aim, kept_iterates, whole
+    )
     if whole:
         return run, (start,)
     return run, (start, *_first_state(len(start)))
