@@ -6,13 +6,37 @@ Gradient descent with learning rate η on the cost J(x) = (W x + b − y₀)² r
     x ← x − η · 2 W (W x + b − y₀),
 
 so that the error e = x − x₀ is multiplied by the same number, 1 − 2 η W², at each iteration.
-The formulas are derived in chapters 3 and 4.
+The formulas are derived in chapters 3 and 4. Those of one line may be asked with a
+:class:`helpers.formula.Formula` for a number: so a live figure learns them.
 """
 
 import numpy as np
 from scipy import special, stats
 
+from helpers.formula import checked
 from helpers.validation import finite_array, finite_number, paired_samples, positive_number
+
+
+def _weight(name, value):
+    """A weight as a number of NumPy's; raise if it is 0, where a neuron has no inverse."""
+    weight = finite_number(name, value)
+    if weight == 0:
+        raise ValueError(
+            f"{name} must not be 0: the neuron then gives the same output to every input, "
+            "and has no inverse"
+        )
+    return np.float64(weight)
+
+
+def _between_0_and_1(name, value):
+    array = finite_array(name, value)
+    outside = (array <= 0) | (array >= 1)
+    if outside.any():
+        raise ValueError(
+            f"{name} must lie strictly between 0 and 1, the range of the sigmoid, not "
+            f"{array[outside][0]}"
+        )
+    return array
 
 
 def least_squares(x, y):
@@ -37,6 +61,7 @@ def least_squares(x, y):
     return float(fit.slope), float(fit.intercept)
 
 
+@checked(y=finite_array, W=_weight, b=finite_number)
 def invert_line(y, W, b):
     """The input x = (y − b)/W to which a linear neuron answers y.
 
@@ -57,10 +82,10 @@ def invert_line(y, W, b):
     ValueError
         If W is 0: the neuron then answers b to every input, and there is no inverse.
     """
-    W, b = _weight(W), finite_number("b", b)
-    return ((finite_array("y", y) - b) / W)[()]
+    return (y - b) / W
 
 
+@checked(y=_between_0_and_1)
 def logit(y):
     """The pre-activation z = log(y/(1 − y)) at which the sigmoid is y.
 
@@ -78,18 +103,13 @@ def logit(y):
     ValueError
         If a value is 0, 1 or outside: no finite pre-activation gives it.
     """
-    y = finite_array("y", y)
-    outside = (y <= 0) | (y >= 1)
-    if outside.any():
-        raise ValueError(
-            f"y must lie strictly between 0 and 1, the range of the sigmoid, not {y[outside][0]}"
-        )
-    return special.logit(y)[()]
+    return special.logit(y)
 
 
+@checked(z=finite_array)
 def sigmoid(z):
     """The logistic sigmoid 1/(1 + e^(−z)) of an array of any shape, free of overflow."""
-    return special.expit(finite_array("z", z))[()]
+    return special.expit(z)
 
 
 def invert_sigmoid(y, W, b):
@@ -100,13 +120,14 @@ def invert_sigmoid(y, W, b):
     return invert_line(logit(y), W, b)
 
 
+@checked(W=_weight)
 def largest_stable_rate(W):
     """The learning rate 1/W² below which descent on (W x + b − y₀)² converges.
 
     At the rate itself the error neither shrinks nor grows; above it, it grows.
     W must not be 0.
     """
-    return 1.0 / _weight(W) ** 2
+    return 1.0 / W**2
 
 
 def best_rate(W):
@@ -117,6 +138,7 @@ def best_rate(W):
     return 0.5 * largest_stable_rate(W)
 
 
+@checked(W=_weight, learning_rate=positive_number)
 def contraction(W, learning_rate):
     """The factor 1 − 2 η W² by which one step of descent multiplies the error x − x₀.
 
@@ -132,15 +154,4 @@ def contraction(W, learning_rate):
     float
         Between −1 and 1 where descent converges; negative where each step overshoots.
     """
-    return 1.0 - 2.0 * positive_number("learning_rate", learning_rate) * _weight(W) ** 2
-
-
-def _weight(W):
-    """W as a float; raise if it is 0, where a neuron has no inverse."""
-    W = finite_number("W", W)
-    if W == 0:
-        raise ValueError(
-            "W must not be 0: the neuron then gives the same output to every input, "
-            "and has no inverse"
-        )
-    return np.float64(W)
+    return 1.0 - 2.0 * learning_rate * W**2

@@ -1,23 +1,31 @@
-"""The live figures of Part I: what each computes, as Vega expressions, and how it is drawn.
+"""The live figures of Part I: what each computes, and how it is drawn.
 
-The expressions repeat the formulas of `closed_forms`, which the tests hold against them. Each
-builder returns a :class:`helpers.live.LiveFigure`.
+What a control leads to is computed by the functions of `closed_forms`, as a
+:class:`helpers.formula.Formula`. Each builder returns a :class:`helpers.live.LiveFigure`.
 """
 
 import altair as alt
 import numpy as np
 from scipy import stats
 
-from helpers.closed_forms import invert_line, sigmoid
+from helpers.closed_forms import (
+    best_rate,
+    contraction,
+    invert_line,
+    invert_sigmoid,
+    largest_stable_rate,
+    sigmoid,
+)
 from helpers.live import (
     WIDTH,
     LiveFigure,
+    Parameter,
     axis,
+    calculated,
     choice,
     colour,
-    formulas,
+    field,
     handle,
-    numbers,
     points,
     rounded,
     rows,
@@ -44,29 +52,24 @@ def inverse_of_line(x, y, W, b, y0):
     x, y = paired_samples(x, y, at_least=3)
     W, b = _weight_and_bias(W, b)
     n, s = len(x), np.std(y - (W * x + b), ddof=2)
-    parameters = [
-        slider("y0", "wanted output y₀", y0, 0, 360, 1),
-        *numbers(W=W, b=b, n=n, centre=x.mean(), squares=n * x.var()),
-        *numbers(reach=stats.t.ppf(0.975, df=n - 2) * s / abs(W)),
-        *formulas(
-            x0="(y0 - b) / W",
-            spread="1 / n + pow(x0 - centre, 2) / squares",
-            mean="reach * sqrt(spread)",
-            single="reach * sqrt(1 + spread)",
-        ),
-    ]
+    reach = stats.t.ppf(0.975, df=n - 2) * s / abs(W)
+    y0 = slider("y0", "wanted output y₀", y0, 0, 360, 1, drag="invert('y', y())")
+    x0 = invert_line(y0, W, b)
+    spread = 1 / n + (x0 - x.mean()) ** 2 / (n * x.var())
+    mean, single = reach * np.sqrt(spread), reach * np.sqrt(1 + spread)
     words = [
-        "'To make the neuron say ' + y0 + ', feed it ' + format(x0, '.1f') + '.'",
-        "'The data leave ± ' + format(mean, '.0f') + ' around that for a wanted mean, ± '"
-        " + format(single, '.0f') + ' for the input behind one observed output.'",
+        f"To make the neuron say {y0:d}, feed it {x0:.1f}.",
+        f"The data leave ± {mean:.0f} around that for a wanted mean, ± {single:.0f} for the input "
+        "behind one observed output.",
     ]
     across = axis("x", "input x", [-50, 1100])
     up = axis("y", "output y", [-110, 420])
     data = alt.Chart(alt.Data(values=rows(x=np.round(x, 2), y=np.round(y, 2))))
-    line = alt.Chart(alt.Data(values=rows(x=[-50, 1100]))).transform_calculate(y="W * datum.x + b")
+    ends = np.array([-50, 1100])
+    line = alt.Chart(alt.Data(values=rows(x=ends, y=W * ends + b)))
     answer = points(
-        x="x0", y="y0", left="-50", bottom="-110", low="x0 - mean", high="x0 + mean",
-        lowest="x0 - single", highest="x0 + single",
+        x=x0, y=y0, left=-50, bottom=-110, low=x0 - mean, high=x0 + mean, lowest=x0 - single,
+        highest=x0 + single,
     )  # fmt: skip
     chart = alt.layer(
         data.mark_circle(size=26, color=colour("data"), opacity=0.75).encode(
@@ -78,7 +81,7 @@ def inverse_of_line(x, y, W, b, y0):
         _bar(answer, "lowest", "highest", -85, 3, "one observed output"),
         handle(answer),
     ).properties(width=WIDTH, height=330)
-    return LiveFigure(chart, parameters, words, drag={"y0": "invert('y', y())"})
+    return LiveFigure(chart, [y0], words)
 
 
 def descent(W, b, *, y0, start, learning_rate, rtol=1e-4):
@@ -98,37 +101,37 @@ def descent(W, b, *, y0, start, learning_rate, rtol=1e-4):
     """
     W, b = _weight_and_bias(W, b)
     left, right = -600, 1400
-    parameters = [
-        slider("eta", "learning rate η", learning_rate, 0.05, 7, 0.05),
-        slider("y0", "wanted output y₀", y0, 20, 380, 5),
-        slider("start", "start", start, -200, 1000, 1),
-        *numbers(W=W, b=b, rtol=positive_number("rtol", rtol)),
-        *formulas(
-            x0="(y0 - b) / W",
-            factor="1 - 2 * eta * W * W",
-            limit="1 / (W * W)",
-            # The loop of `reconstruct` goes on to nine tenths of the tolerance.
-            miss="abs(W * (start - x0)) / (0.9 * rtol * abs(y0))",
-            steps="miss <= 1 ? 0 : factor == 0 ? 1 : ceil(-log(miss) / log(abs(factor)))",
-            reached="x0 + (start - x0) * pow(factor, steps)",
-            arrives="miss <= 1 || abs(factor) < 1",
-        ),
-    ]
+    eta = slider("eta", "learning rate η", learning_rate, 0.05, 7, 0.05)
+    y0 = slider("y0", "wanted output y₀", y0, 20, 380, 5)
+    start = slider("start", "start", start, -200, 1000, 1)
+    x0, factor = invert_line(y0, W, b), contraction(W, eta)
+
+    def input_at(k):
+        return x0 + (start - x0) * factor**k
+
+    def cost_of(x):
+        return (W * x + b - y0) ** 2
+
+    # The loop of `reconstruct` goes on to nine tenths of the tolerance.
+    miss = abs(W * (start - x0)) / (0.9 * positive_number("rtol", rtol) * abs(y0))
+    steps = np.ceil(-np.log(miss) / np.log(abs(factor)))
+    steps = np.where(miss <= 1, 0, np.where(factor == 0, 1, steps))
+    shrinks = abs(factor) < 1
+    plural = np.where(steps == 1, "", "s")
+    arrives = f"reaches {input_at(steps):.1f} after {steps:d} step{plural}."
+    end = np.where((miss <= 1) | shrinks, arrives, f"never arrives at {x0:.1f}.")
+    growth = np.where(shrinks, ".", ": it grows.")
     words = [
-        "'Wanted: ' + y0 + '. Starting at ' + start + ', the input '"
-        " + (arrives ? 'reaches ' + format(reached, '.1f') + ' after ' + steps"
-        " + (steps == 1 ? ' step.' : ' steps.') : 'never arrives at ' + format(x0, '.1f') + '.')",
-        "'At η = ' + format(eta, '.2f') + ', each step multiplies the distance by '"
-        " + format(factor, '.2f') + (abs(factor) < 1 ? '.' : ': it grows.')",
+        f"Wanted: {y0:d}. Starting at {start:d}, the input {end}",
+        f"At η = {eta:.2f}, each step multiplies the distance by {factor:.2f}{growth}",
     ]
-    step = "x0 + (start - x0) * pow(factor, datum.k)"
-    cost = "pow(W * datum.x + b - y0, 2)"
-    path = alt.Chart(alt.sequence(0, 61, as_="k")).transform_calculate(x=step, cost=cost)
+    path = alt.Chart(alt.sequence(0, 61, as_="k"))
+    path = calculated(path, x=input_at(field("k")), cost=cost_of(field("x")))
     path = path.transform_filter(f"datum.x > {4 * left} && datum.x < {4 * right}")
     steps = path.mark_line(
         color=colour("input"), clip=True, point={"color": colour("input"), "size": 28}
     )
-    answer = points(x="x0")
+    answer = points(x=x0)
     dotted = {"color": colour("theory"), "strokeDash": [2, 3], "strokeWidth": 1.5}
     against_k = alt.layer(
         answer.mark_rule(**dotted).encode(y="x:Q"),
@@ -136,27 +139,28 @@ def descent(W, b, *, y0, start, learning_rate, rtol=1e-4):
                      alt.Y(**axis("x", "input x", [left, right]))),
     ).properties(width=WIDTH, height=190)  # fmt: skip
 
-    highest = alt.expr("1.1 * max(pow(W * start + b - y0, 2), 5000)")
+    highest = alt.expr((1.1 * np.maximum(cost_of(start), 5000)).text)
     across = alt.X(**axis("x", "input x", [left, right]))
     up = alt.Y("cost:Q", title="cost J", scale=alt.Scale(domainMin=0, domainMax=highest))
-    parabola = alt.Chart(alt.sequence(left, right + 1, 10, as_="x")).transform_calculate(cost=cost)
+    parabola = alt.Chart(alt.sequence(left, right + 1, 10, as_="x"))
+    parabola = calculated(parabola, cost=cost_of(field("x")))
     down_parabola = alt.layer(
         parabola.mark_line(color=colour("model"), clip=True).encode(across, up),
         answer.mark_rule(**dotted).encode(x="x:Q"),
         steps.encode(across, up, order="k:Q"),
     ).properties(width=WIDTH, height=190)
 
-    rates = points(zero="0", limit="limit", best="limit / 2", eta="eta")
+    rates = points(zero=0, limit=largest_stable_rate(W), best=best_rate(W), eta=eta)
     rate = axis("eta", "learning rate η: the bar is the stable range, the tick the best", [0, 7])
     strip = alt.layer(
-        rates.mark_rule(color=colour("logit"), strokeWidth=10, opacity=0.45).encode(
+        rates.mark_rule(color=colour("theory"), strokeWidth=10, opacity=0.3).encode(
             x="zero:Q", x2="limit"
         ),
         rates.mark_tick(color=colour("theory"), thickness=2, height=18).encode(x="best:Q"),
         handle(rates, x=alt.X(**rate), y=alt.value(12)),
     ).properties(width=WIDTH, height=24)
     chart = alt.vconcat(against_k, down_parabola, strip, spacing=14)
-    return LiveFigure(chart, parameters, words)
+    return LiveFigure(chart, [eta, y0, start], words)
 
 
 def saturation(derivatives, rates, *, y0, atol, start, cost):
@@ -196,37 +200,33 @@ def saturation(derivatives, rates, *, y0, atol, start, cost):
             k = _both_ends(len(path))
             run = {"k": k.tolist(), "z": rounded(path[k]), "gradient": _pull(derivative, path[k])}
             runs.append({"cost": name, "start": int(z0), **run})
-    parameters = [
-        choice("cost", "cost", cost, list(derivatives)),
-        slider("start", "start z", start, 0, 12, 1),
-        *numbers(y0=y0, steps=steps, pull=pull),
-        *formulas(
-            taken="steps[cost][start]",
-            in_z="pull[cost][start]",
-            in_y="in_z / (1 / (1 + exp(-start)) * (1 - 1 / (1 + exp(-start))))",
-        ),
-    ]
+    cost = choice("cost", "cost", cost, list(derivatives))
+    start = slider("start", "start z", start, 0, 12, 1)
+    steps, pull = Parameter("steps", steps), Parameter("pull", pull)
+    in_z = pull[cost][start]
+
+    def in_y(in_z, y):
+        return in_z / (y * (1 - y))
+
     words = [
-        "'From z = ' + start + ', descent on the ' + cost + ' arrives after '"
-        " + format(taken, ',') + ' steps.'",
-        "'At the start, the gradient is ' + format(in_y, ',.2~r') + ' in y and '"
-        " + format(in_z, ',.2~r') + ' in z.'",
+        f"From z = {start:d}, descent on the {cost} arrives after {steps[cost][start]:,} steps.",
+        f"At the start, the gradient is {in_y(in_z, sigmoid(start)):,.2~r} in y and {in_z:,.2~r} "
+        "in z.",
     ]
-    y = "1 / (1 + exp(-datum.z))"
+    y = sigmoid(field("z"))
     run = (
         alt.Chart(alt.Data(values=runs))
         .transform_filter("datum.cost == cost && datum.start == start")
         .transform_flatten(["k", "z", "gradient"])
-        .transform_calculate(y=y)
-        .transform_calculate(gradient_in_y="datum.gradient / (datum.y * (1 - datum.y))")
     )
+    run = calculated(run, y=y, gradient_in_y=in_y(field("gradient"), field("y")))
     across = alt.X(**axis("z", "pre-activation z", [-6, 12]))
     up = alt.Y(**axis("y", "output y", [0, 1]))
-    sigmoid_curve = alt.Chart(alt.sequence(-6, 12.1, 0.1, as_="z")).transform_calculate(y=y)
+    sigmoid_curve = calculated(alt.Chart(alt.sequence(-6, 12.1, 0.1, as_="z")), y=y)
     dots = {"filled": True, "size": 60, "color": colour("input"), "opacity": 0.9}
     picture = alt.layer(
         sigmoid_curve.mark_line(color=colour("model")).encode(across, up),
-        points(y="y0").mark_rule(color=colour("wanted"), strokeDash=[7, 4]).encode(y="y:Q"),
+        points(y=y0).mark_rule(color=colour("wanted"), strokeDash=[7, 4]).encode(y="y:Q"),
         run.mark_point(**dots).encode(across, up),
     ).properties(width=WIDTH, height=170)
 
@@ -243,7 +243,8 @@ def saturation(derivatives, rates, *, y0, atol, start, cost):
         run.mark_point(**dots).encode(across, size),
         run.mark_point(shape="diamond", size=70, color=colour("other")).encode(across, size_in_y),
     ).properties(width=WIDTH, height=170)
-    return LiveFigure(alt.vconcat(picture, gradients, spacing=14), parameters, words)
+    chart = alt.vconcat(picture, gradients, spacing=14)
+    return LiveFigure(chart, [cost, start, steps, pull], words)
 
 
 def dose(x, share, W, b, y0):
@@ -262,23 +263,23 @@ def dose(x, share, W, b, y0):
     """
     x, share = paired_samples(x, share)
     W, b = _weight_and_bias(W, b)
-    parameters = [
-        slider("y0", "wanted share y₀", y0, 0.01, 0.99, 0.01),
-        *numbers(W=W, b=b),
-        *formulas(x0="(log(y0 / (1 - y0)) - b) / W", stretch="0.01 / (W * y0 * (1 - y0))"),
-    ]
+    y0 = slider("y0", "wanted share y₀", y0, 0.01, 0.99, 0.01, drag="invert('concat_0_y', y())")
+    x0 = invert_sigmoid(y0, W, b)
+
+    def stretch(y):
+        return 0.01 / (W * y * (1 - y))
+
     words = [
-        "'To kill ' + format(y0, '.0%') + ' of them, take ' + format(x0, '.4f') + ', which is '"
-        " + format(pow(10, x0), '.1f') + ' mg/l.'",
-        "'There, it rises by ' + format(stretch, '.4f') + ' per percentage point, '"
-        " + format(stretch * W / 0.04, '.1f') + ' times as fast as at one half.'",
+        f"To kill {y0:.0%} of them, take {x0:.4f}, which is {10**x0:.1f} mg/l.",
+        f"There, it rises by {stretch(y0):.4f} per percentage point, "
+        f"{stretch(y0) / stretch(0.5):.1f} times as fast as at one half.",
     ]
     left, right = 1.62, 1.92
     across = alt.X(**axis("x", "log₁₀ of the dose in mg/l", [left, right]))
     up = alt.Y(**axis("y", "share killed y", [-0.03, 1.03]))
-    curve = "1 / (1 + exp(-(W * datum.x + b)))"
-    line = alt.Chart(alt.sequence(left, right + 0.001, 0.002, as_="x")).transform_calculate(y=curve)
-    answer = points(x="x0", y="y0", stretch="stretch", left=str(left), bottom="-0.03")
+    line = alt.Chart(alt.sequence(left, right + 0.001, 0.002, as_="x"))
+    line = calculated(line, y=sigmoid(W * field("x") + b))
+    answer = points(x=x0, y=y0, stretch=stretch(y0), left=left, bottom=-0.03)
     picture = alt.layer(
         alt.Chart(alt.Data(values=rows(x=x, y=share)))
         .mark_circle(size=60, color=colour("data"))
@@ -291,7 +292,7 @@ def dose(x, share, W, b, y0):
     across = alt.X(**axis("y", "wanted share y₀", [0, 1]))
     up = alt.Y("stretch:Q", title="per point", scale=alt.Scale(domain=[0, 0.032]))
     shares = alt.Chart(alt.sequence(0.01, 0.995, 0.005, as_="y"))
-    cost = shares.transform_calculate(stretch="0.01 / (W * datum.y * (1 - datum.y))")
+    cost = calculated(shares, stretch=stretch(field("y")))
     stretches = alt.layer(
         cost.mark_line(color=colour("theory")).encode(across, up),
         answer.mark_point(size=160, filled=True, color=colour("input"), opacity=1).encode(
@@ -299,7 +300,7 @@ def dose(x, share, W, b, y0):
         ),
     ).properties(width=WIDTH, height=120)
     chart = alt.vconcat(picture, stretches, spacing=14)
-    return LiveFigure(chart, parameters, words, drag={"y0": "invert('concat_0_y', y())"})
+    return LiveFigure(chart, [y0], words)
 
 
 def _weight_and_bias(W, b):
@@ -319,7 +320,7 @@ def _way_back(answer):
 
 def _bar(answer, low, high, height, width, label):
     """An interval of inputs, drawn at a height on the output axis, and what it is for."""
-    place = answer.transform_calculate(height=str(height), label=f"'{label}'")
+    place = calculated(answer, height=height, label=label)
     bar = place.mark_rule(color=colour("input"), strokeWidth=width)
     text = place.mark_text(align="left", dx=8)
     return alt.layer(

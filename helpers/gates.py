@@ -97,6 +97,14 @@ def one_step(weights, x, h, c):
     """
     kernel, recurrent_kernel, bias = weights
     z = dict(zip(GATES, np.split(x @ kernel + h @ recurrent_kernel + bias, 4, axis=-1)))
+    return cell_step(z, c)
+
+
+def cell_step(z, c):
+    """What the four gates do to a cell: a dict of i, f, g, o, c and h, each in the shape of c.
+
+    z is a dict of the gates' pre-activations.
+    """
     gates = {name: np.tanh(z[name]) if name == "g" else special.expit(z[name]) for name in GATES}
     c = gates["f"] * c + gates["i"] * gates["g"]
     return gates | {"c": c, "h": gates["o"] * np.tanh(c)}

@@ -2,8 +2,8 @@
 
 A live figure is a Vega-Lite specification, declared with Altair. In JupyterLab and on the page of
 the built book it is alive; in print, and where scripts are off, a still picture takes its place.
-The mathematics behind a control is a Vega expression, so that every setting is answered at once.
-The figures themselves are in `explorations`.
+What stands behind its controls are formulas (see `formula`), so that every setting is answered at
+once. The figures themselves are in `explorations` and `network_explorations`.
 """
 
 import functools
@@ -13,6 +13,7 @@ import numpy as np
 import vl_convert
 
 from helpers.figures import LIGHT
+from helpers.formula import Formula, listed, written
 from helpers.validation import choice as check_choice
 from helpers.validation import finite_number
 
@@ -37,34 +38,62 @@ def colour(name):
     return f"var(--figure-{name}, {LIGHT[name]})"
 
 
-def slider(name, label, value, low, high, step):
+class Parameter(Formula):
+    """A number, text or table of a figure, and the formula that is its name.
+
+    Parameters
+    ----------
+    name : str
+    value : number, str, list or dict
+        What it is at first.
+    bind : altair.Binding, optional
+        Its control. Parameters with one are the figure's state; the others stay as they are.
+    drag : str, optional
+        A Vega expression for its value while the mark named "handle" is dragged. It needs a slider.
+    """
+
+    def __init__(self, name, value, bind=None, drag=None):
+        super().__init__(name)
+        self.definition = {"name": name, "value": value}
+        if bind:
+            self.definition["bind"] = bind.to_dict()
+        if drag:
+            low, high, step = (self.definition["bind"][key] for key in ("min", "max", "step"))
+            # Times 0.01 would give 0.5700000000000001, divided by 100 gives 0.57.
+            update = f"clamp(round(({drag}) / {step}) / {1 / step:g}, {low}, {high})"
+            self.definition["on"] = [{"events": DRAG, "update": update}]
+
+
+def slider(name, label, value, low, high, step, drag=None):
     """A parameter with a slider, whose value is read and set by `name` and shown with `label`."""
     value = finite_number(name, value)
     if not low <= value <= high:
         raise ValueError(f"{name} must lie from {low} to {high}, where its slider is, not {value}")
     bind = alt.binding_range(min=low, max=high, step=step, name=label)
-    return alt.param(name=name, value=value, bind=bind)
+    return Parameter(name, value, bind, drag)
 
 
 def choice(name, label, value, options):
     """A parameter with one button for each of the options."""
     check_choice(name, value, options)
-    return alt.param(name=name, value=value, bind=alt.binding_radio(options=options, name=label))
+    return Parameter(name, value, alt.binding_radio(options=options, name=label))
 
 
-def numbers(**values):
-    """Parameters that stay as they are, for the expressions to use."""
-    return [alt.param(name=name, value=value) for name, value in values.items()]
+def field(name):
+    """The formula of one field of a row of data."""
+    return Formula(f"datum.{name}")
 
 
-def formulas(**expressions):
-    """Parameters computed from others, each a Vega expression."""
-    return [alt.param(name=name, expr=expression) for name, expression in expressions.items()]
+def calculated(data, **formulas):
+    """Data with more fields: formulas of the others and of the parameters, numbers or texts."""
+    return data.transform_calculate(
+        **{name: written(formula) for name, formula in formulas.items()}
+    )
 
 
-def points(**fields):
-    """One row of data, its fields computed from the parameters by Vega expressions."""
-    return alt.Chart(alt.Data(values=[{}])).transform_calculate(**fields)
+def points(**formulas):
+    """One row of data, its fields computed from the parameters by formulas."""
+    return calculated(alt.Chart(alt.Data(values=[{}])), **formulas)
 
 
 def axis(field, title, domain, **options):
@@ -98,13 +127,10 @@ class LiveFigure:
     ----------
     chart : altair.TopLevelMixin
         The drawing.
-    parameters : list of altair.Parameter
-        Controls, numbers and formulas, in the order in which the controls appear.
+    parameters : list of Parameter
+        In the order in which the controls appear.
     words : list of str
-        Vega expressions, each for a sentence that tells what the present setting leads to.
-    drag : dict of str to str, optional
-        Parameters with a slider, and for each the Vega expression that gives its value while the
-        mark named "handle" is dragged.
+        Sentences, with formulas in them, that tell what the present setting leads to.
 
     Attributes
     ----------
@@ -113,20 +139,14 @@ class LiveFigure:
         state; its parameter `words` is a list of sentences.
     """
 
-    def __init__(self, chart, parameters, words, drag=None):
-        sentences = alt.param(name="words", expr=f"[{', '.join(words)}]")
+    def __init__(self, chart, parameters, words):
         title = alt.TitleParams(alt.expr("words"), anchor="start", fontWeight="normal", fontSize=13)
-        drawn = chart.add_params(*parameters, sentences).properties(title=title)
-        self.spec = _in_book_style(drawn).to_dict()
+        self.spec = _in_book_style(chart.properties(title=title)).to_dict()
+        # Vega-Lite hands `on` over to Vega, but Altair does not know it.
+        self.spec["params"] = [parameter.definition for parameter in parameters]
+        self.spec["params"].append({"name": "words", "expr": listed(words).text})
         # Only SVG understands the colours.
         self.spec["usermeta"] = {"embedOptions": {"renderer": "svg", "actions": False}}
-        for name, value in (drag or {}).items():
-            # Vega-Lite hands `on` over to Vega, but Altair does not know it.
-            bound = next(p for p in self.spec["params"] if p["name"] == name)
-            low, high, step = (bound["bind"][key] for key in ("min", "max", "step"))
-            # Times 0.01 would give 0.5700000000000001, divided by 100 gives 0.57.
-            update = f"clamp(round(({value}) / {step}) / {1 / step:g}, {low}, {high})"
-            bound["on"] = [{"events": DRAG, "update": update}]
 
     @functools.cached_property
     def still(self):

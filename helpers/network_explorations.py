@@ -1,23 +1,26 @@
 """The live figures of hidden units and of memory: chapters 6, 8 and 9.
 
-Where there is a closed form, a Vega expression computes it. The paths of chapter 6 have none: they
-are computed here for a grid of starts, and go into the figure, rounded.
+Where there is a closed form, the figure computes it, by a :class:`helpers.formula.Formula`. The
+paths of chapter 6 have none: they are computed here for a grid of starts, and go into the figure,
+rounded.
 """
 
 import altair as alt
 import numpy as np
 from contourpy import contour_generator
 
-from helpers.gates import GATES
+from helpers.formula import listed
+from helpers.gates import GATES, cell_step
 from helpers.graph import layer_of
 from helpers.live import (
     WIDTH,
     LiveFigure,
+    Parameter,
     axis,
+    calculated,
     colour,
-    formulas,
+    field,
     handle,
-    numbers,
     points,
     rounded,
     rows,
@@ -56,31 +59,24 @@ def starts(network, *, layer, y0, start, learning_rate, max_iter=1000, atol=1e-3
     )  # fmt: skip
     paths = [_thinned(run.trace[: n + 1, i]) for i, n in enumerate(run.n_iter)]
     kernel, bias = layer.get_weights()
-    asleep = (grid / 10 @ kernel + bias <= 0).sum(axis=1)
-
-    by_start = {
-        "steps": run.n_iter.tolist(),
-        "arrived": run.converged.tolist(),
-        "asleep": asleep.tolist(),
-        "x1": [path[-1][0] for path in paths],
-        "x2": [path[-1][1] for path in paths],
-    }
-    parameters = [
-        slider("start1", "start x₁", start[0], -1, 1, 0.1),
-        slider("start2", "start x₂", start[1], -1, 1, 0.1),
-        *numbers(y0=y0, units=len(bias), **{f"all_{name}": v for name, v in by_start.items()}),
-        *formulas(
-            at="21 * round(10 * start1 + 10) + round(10 * start2 + 10)",
-            **{name: f"all_{name}[at]" for name in by_start},
-        ),
-    ]
+    start1 = slider("start1", "start x₁", start[0], -1, 1, 0.1, drag="invert('x', x())")
+    start2 = slider("start2", "start x₂", start[1], -1, 1, 0.1, drag="invert('y', y())")
+    at = 21 * np.rint(10 * start1 + 10) + np.rint(10 * start2 + 10)
+    steps = Parameter("steps", run.n_iter.tolist())
+    arrived = Parameter("arrived", run.converged.tolist())
+    end = Parameter("end", [path[-1] for path in paths])
+    off = Parameter("off", (grid / 10 @ kernel + bias <= 0).sum(axis=1).tolist())
+    x1, x2, k = end[at][0], end[at][1], steps[at]
+    plural = np.where(k == 1, "", "s")
+    ends = np.where(
+        arrived[at],
+        f"reaches ({x1:.2f}, {x2:.2f}) after {k} step{plural}, where the network says {y0}.",
+        f"does not arrive: it stops after {k} step{plural}.",
+    )
+    are = np.where(off[at] == 1, "is", "are")
     words = [
-        "'From (' + format(start1, '.1f') + ', ' + format(start2, '.1f') + '), '"
-        " + (arrived ? 'the input reaches (' + format(x1, '.2f') + ', ' + format(x2, '.2f')"
-        " + ') after ' + steps + (steps == 1 ? ' step' : ' steps') + ', where the network says '"
-        " + y0 + '.' : 'the input does not arrive: it stops after ' + steps + ' steps.')",
-        "asleep + ' of the ' + units + ' units ' + (asleep == 1 ? 'is' : 'are') + ' off at the"
-        " start.'",
+        f"From ({start1:.1f}, {start2:.1f}), the input {ends}",
+        f"{off[at]} of the {len(bias)} units {are} off at the start.",
     ]
     across, up = alt.X(**axis("x1", "input x₁", [-1, 1])), alt.Y(**axis("x2", "input x₂", [-1, 1]))
     in_order = {"order": "k:Q", "detail": "part:N"}
@@ -89,7 +85,7 @@ def starts(network, *, layer, y0, start, learning_rate, max_iter=1000, atol=1e-3
     contour = alt.Chart(alt.Data(values=_contour(network, y0)))
     chosen = alt.Chart(alt.Data(values=[{"i": i, "path": path} for i, path in enumerate(paths)]))
     path = (
-        chosen.transform_filter("datum.i == at")
+        chosen.transform_filter((field("i") == at).text)
         .transform_flatten(["path"])
         .transform_calculate(x1="datum.path[0]", x2="datum.path[1]")
         .transform_window(k="row_number()")
@@ -100,10 +96,9 @@ def starts(network, *, layer, y0, start, learning_rate, max_iter=1000, atol=1e-3
         path.mark_line(color=colour("input"), point={"color": colour("input"), "size": 30}).encode(
             across, up, order="k:Q"
         ),
-        handle(points(x1="start1", x2="start2"), x=across, y=up),
+        handle(points(x1=start1, x2=start2), x=across, y=up),
     ).properties(width=420, height=420)
-    drag = {"start1": "invert('x', x())", "start2": "invert('y', y())"}
-    return LiveFigure(chart, parameters, words, drag=drag)
+    return LiveFigure(chart, [start1, start2, steps, arrived, end, off], words)
 
 
 def memory(w, *, u, steps, y0):
@@ -127,28 +122,22 @@ def memory(w, *, u, steps, y0):
     if w == 0:
         raise ValueError("w must not be 0: no input then reaches the unit")
     steps = whole_number("steps", steps, least=2)
-    parameters = [
-        slider("u", "recurrent weight u", u, -1.1, 1.1, 0.05),
-        *numbers(w=w, T=steps, y0=y0),
-        *formulas(
-            # Σ u^(2j) for j from 0 to T − 1
-            total="abs(u * u - 1) < 1e-9 ? T : (1 - pow(u, 2 * T)) / (1 - u * u)",
-            last="y0 / (w * total)",
-            tenth="pow(u, 10)",
-        ),
-    ]
+    u = slider("u", "recurrent weight u", u, -1.1, 1.1, 0.05)
+
+    def squares(n):
+        """Σ u^(2j) for j from 0 to n − 1."""
+        return np.where(abs(u**2 - 1) < 1e-9, n, (1 - u ** (2 * n)) / (1 - u**2))
+
+    last = y0 / (w * squares(steps))
     words = [
-        "'With u = ' + format(u, '.2f') + ', the shortest sequence ends with '"
-        " + format(last, '.2f') + '.'",
-        "'An input ten steps earlier counts ' + format(tenth, '.2~r') + ' times as much as the last"
-        " one.'",
+        f"With u = {u:.2f}, the shortest sequence ends with {last:.2f}.",
+        f"An input ten steps earlier counts {u**10:.2~r} times as much as the last one.",
     ]
     across = alt.X(**axis("t", "time step t", [0.5, steps + 0.5]))
-    sequence = alt.Chart(alt.sequence(1, steps + 1, as_="t")).transform_calculate(
-        x="last * pow(u, T - datum.t)",
-        y="y0 / total * pow(u, T - datum.t)"
-        " * (abs(u * u - 1) < 1e-9 ? datum.t : (1 - pow(u, 2 * datum.t)) / (1 - u * u))",
-    )
+    t = field("t")
+    x = last * u ** (steps - t)
+    sequence = alt.Chart(alt.sequence(1, steps + 1, as_="t"))
+    sequence = calculated(sequence, x=x, y=w * x * squares(t))
     largest = 1.15 * abs(y0) * max(1.0, 1 / abs(w))
     x_up = alt.Y(**axis("x", "input x", [-largest, largest]))
     y_up = alt.Y(**axis("y", "output y", [-1.15 * abs(y0), 1.15 * abs(y0)]))
@@ -159,14 +148,14 @@ def memory(w, *, u, steps, y0):
         ),
         sequence.mark_point(color=colour("input"), **dots).encode(across, x_up),
     ).properties(width=WIDTH, height=190)
-    goal = points(y="y0", left="0.5", right="T + 0.5")
+    goal = points(y=y0)
     outputs = alt.layer(
         goal.mark_rule(color=colour("wanted"), strokeDash=[7, 4], strokeWidth=2).encode(y="y:Q"),
         sequence.mark_line(
             color=colour("model"), point={"color": colour("model"), "size": 30}
         ).encode(across, y_up),
     ).properties(width=WIDTH, height=140)
-    return LiveFigure(alt.vconcat(inputs, outputs, spacing=14), parameters, words)
+    return LiveFigure(alt.vconcat(inputs, outputs, spacing=14), [u], words)
 
 
 def lstm_step(weights, *, value, flag, c, h):
@@ -190,42 +179,28 @@ def lstm_step(weights, *, value, flag, c, h):
             "weights must be those of one LSTM unit with two inputs, of the shapes (2, 4), (1, 4) "
             f"and (4,), not {[array.shape for array in arrays]}"
         )
-    columns = np.vstack(arrays).T.tolist()  # for each gate: value, flag, h, bias
-    weighted_sum = "{0}[0] * value + {0}[1] * flag + {0}[2] * h + {0}[3]"
-    z = {gate: weighted_sum.format(f"w_{gate}") for gate in GATES}
-    gate_formulas = {gate: f"1 / (1 + exp(-({z[gate]})))" for gate in "ifo"}
-    parameters = [
-        slider("value", "value", value, -1, 1, 0.05),
-        slider("flag", "reset flag", flag, 0, 1, 0.05),
-        slider("c", "previous cell c", c, -1, 1, 0.05),
-        slider("h", "previous output h", h, -1, 1, 0.05),
-        *numbers(**{f"w_{gate}": column for gate, column in zip(GATES, columns)}),
-        *formulas(
-            **gate_formulas,
-            g=f"2 / (1 + exp(-2 * ({z['g']}))) - 1",  # tanh, which Vega lacks
-            next_c="f * c + i * g",
-            next_h="o * (2 / (1 + exp(-2 * next_c)) - 1)",
-        ),
-    ]
+    value = slider("value", "value", value, -1, 1, 0.05)
+    flag = slider("flag", "reset flag", flag, 0, 1, 0.05)
+    c = slider("c", "previous cell c", c, -1, 1, 0.05)
+    h = slider("h", "previous output h", h, -1, 1, 0.05)
+    z = np.array([value, flag, h, 1.0]) @ np.vstack(arrays)
+    step = cell_step(dict(zip(GATES, z)), c)
     words = [
-        "'The forget gate keeps ' + format(f, '.1%') + ' of the cell.'",
-        "'The cell goes from ' + format(c, '.2f') + ' to ' + format(next_c, '.2f')"
-        " + ', the output from ' + format(h, '.2f') + ' to ' + format(next_h, '.2f') + '.'",
+        f"The forget gate keeps {step['f']:.1%} of the cell.",
+        f"The cell goes from {c:.2f} to {step['c']:.2f}, the output from {h:.2f} to "
+        f"{step['h']:.2f}.",
     ]
     labels = ["input gate i", "forget gate f", "candidate g", "output gate o"]
     gates = alt.Chart(alt.Data(values=rows(name=labels, k=range(4))))
-    gates = gates.transform_calculate(size="[i, f, g, o][datum.k]")
+    gates = calculated(gates, size=listed(step[gate] for gate in GATES)[field("k")])
     names = alt.Y("name:N", sort=labels, title=None, axis=alt.Axis(minExtent=100, maxExtent=100))
     wide = WIDTH - 60
     bars = gates.mark_bar(color=colour("model"), height=16).encode(
         alt.X(**axis("size", "how far open (the candidate: what is written)", [-1, 1])), names
     )
-    moves = [
-        {"name": "cell c", "k": 0},
-        {"name": "output h", "k": 1},
-    ]
-    state = alt.Chart(alt.Data(values=moves)).transform_calculate(
-        before="datum.k ? h : c", after="datum.k ? next_h : next_c"
+    state = alt.Chart(alt.Data(values=rows(name=["cell c", "output h"], k=range(2))))
+    state = calculated(
+        state, before=listed([c, h])[field("k")], after=listed([step["c"], step["h"]])[field("k")]
     )
     name = alt.Y("name:N", title=None, axis=alt.Axis(minExtent=100, maxExtent=100))
     across = axis("before", "before ○, after ●", [-1.5, 1.5])
@@ -243,7 +218,7 @@ def lstm_step(weights, *, value, flag, c, h):
         arrows.properties(width=wide, height=70),
         spacing=14,
     )
-    return LiveFigure(chart, parameters, words)
+    return LiveFigure(chart, [value, flag, c, h], words)
 
 
 def _thinned(path, most=7):

@@ -1,27 +1,30 @@
 """The live figures: alive from disk, by mouse, touch, keyboard, text and address; and right.
 
-Parity: what a figure shows is read out of the page and held against what the helpers, or an
-independent loop, compute for the same setting.
+Parity: what a figure shows is read out of a page and held against what Keras, `reconstruct`, SciPy
+or a plain loop compute for the same setting.
 """
 
-import functools
 import json
 import re
+import sys
 from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
 import pytest
-from conftest import refused_by_name
+from conftest import ROOT, refused_by_name
 from playwright.sync_api import expect
 from scipy import stats
 
-from helpers import closed_forms, explorations, network_explorations
+from helpers import explorations, network_explorations
 from helpers.backend import keras
-from helpers.closed_forms import logit, sigmoid
-from helpers.data import noisy_line
+from helpers.closed_forms import least_squares, logit, sigmoid
+from helpers.data import bliss_beetles, noisy_line
 from helpers.reconstruction import reconstruct
 from helpers.training import fit
+
+sys.path.insert(0, str(ROOT / "book" / "_ext"))
+import live_figures
 
 FIGURES = {
     "fig-title": "book/index.html",
@@ -33,17 +36,6 @@ FIGURES = {
     "fig-gates": "book/09_lstm.html",
 }
 SPECIFICATION = r'<script type="application/json" data-live="([\w-]+)">(.*?)</script>'
-
-
-def bowl(seed):
-    """The network of chapter 6."""
-    points = np.random.default_rng(0).uniform(-1, 1, (400, 2))
-    heights = np.sum(points**2, axis=1, keepdims=True)
-    keras.utils.set_random_seed(seed)
-    hidden = keras.layers.Dense(6, activation="relu", name="hidden")
-    network = keras.Sequential([keras.Input((2,)), hidden, keras.layers.Dense(1)])
-    fit(network, points, heights, steps=1000, learning_rate=0.02)
-    return network
 
 
 for_each_figure = pytest.mark.parametrize("name", FIGURES)
@@ -65,44 +57,26 @@ def test_specifications_are_small(pages):
             assert json.loads(text)["params"], name
 
 
+THREE = [1.0, 2.0, 3.0], [1.0, 3.0, 4.0]
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
         (lambda: explorations.inverse_of_line([1, 2, 3], [1, 2], 1.0, 0.0, 1.0), ["x and y"]),
-        (lambda: explorations.inverse_of_line([1, 2, 3], [1, 3, 4], 0.0, 0.0, 1.0), ["W", "0"]),
-        (
-            lambda: explorations.inverse_of_line([1.0, 2.0, 3.0], [1.0, 3.0, 4.0], 1.0, 0.0, 900),
-            ["y0", "900", "360"],
-        ),
-        (
-            lambda: explorations.descent(0.4, 0.0, y0=100, start=1, learning_rate=9),
-            ["eta", "9", "7"],
-        ),
-        (
-            lambda: explorations.descent(0.4, 0.0, y0=100, start=1, learning_rate=1, rtol=0),
-            ["rtol"],
-        ),
-        (lambda: explorations.dose([1.0, 2.0], [0.1, 0.9], 1.0, 0.0, np.nan), ["y0", "finite"]),
+        (lambda: explorations.inverse_of_line(*THREE, 0.0, 0.0, 1.0), ["W", "0"]),
+        (lambda: explorations.inverse_of_line(*THREE, 1.0, 0.0, 900), ["y0", "900", "360"]),
+        (lambda: explorations.dose(*THREE, 1.0, 0.0, np.nan), ["y0", "finite"]),
         (
             lambda: explorations.saturation(
                 {"a": np.abs}, [1.0], y0=0.1, atol=2.0, start=1, cost="b"
             ),
             ["cost", "'b'"],
         ),
-        (lambda: network_explorations.memory(0.0, u=0.8, steps=30, y0=1), ["w", "0"]),
-        (lambda: network_explorations.memory(0.5, u=1.5, steps=30, y0=1), ["u", "1.5", "1.1"]),
         (lambda: network_explorations.memory(0.5, u=0.8, steps=1, y0=1), ["steps", "1", "2"]),
         (
-            lambda: network_explorations.lstm_step(
-                [np.ones((1, 4)), np.ones((1, 4)), np.ones(4)], value=0, flag=0, c=0, h=0
-            ),
+            lambda: network_explorations.lstm_step([np.ones((1, 4))], value=0, flag=0, c=0, h=0),
             ["weights", "(2, 4)", "(1, 4)"],
-        ),
-        (
-            lambda: network_explorations.starts(
-                bowl(0), layer="hidden", y0=0.6, start=(0, 2), learning_rate=0.05
-            ),
-            ["start2", "2", "1"],
         ),
     ],
 )
@@ -140,14 +114,16 @@ class Figure:
         return self.run("return view.signal(argument)", name)
 
     def data(self, *fields):
-        """The columns of the last data set that has all of the fields."""
-        rows = self.run(
+        """The columns of the longest data set that has all of the fields."""
+        columns = self.run(
             """const sets = Object.keys(view._runtime.data).map(name => view.data(name) ?? []);
-               return sets.filter(rows => rows.length &&
-                   argument.every(field => field in rows[0])).at(-1)""",
+               const rows = sets.filter(rows => rows.length &&
+                       argument.every(field => field in rows[0]))
+                   .reduce((a, b) => b.length >= a.length ? b : a);
+               return argument.map(field => rows.map(row => row[field]))""",
             fields,
         )
-        return [np.array([row[field] for row in rows]) for field in fields]
+        return [np.array(column) for column in columns]
 
     @property
     def dot(self):
@@ -181,12 +157,6 @@ def open_figure(context, pages, visit):
     assert not any(opened)
 
 
-@pytest.fixture(scope="module")
-def awake(open_figure):
-    """A function that gives a figure which other tests have set before: all of it is to be set."""
-    return functools.cache(open_figure)
-
-
 @pytest.fixture
 def show(open_figure):
     """A function that opens a figure anew, at an address."""
@@ -201,18 +171,60 @@ def show(open_figure):
         figure.page.close()
 
 
+# --- parity ------------------------------------------------------------------------------------
+
+ALONE = """<!doctype html><meta charset="utf-8"><figure id="alone"><img alt=""></figure>
+<script type="application/json" data-live="alone">{}</script><script src="{}"></script>"""
+
+
+@pytest.fixture(scope="module")
+def draw(context, tmp_path_factory, visit):
+    """A function that puts a live figure on a page of its own, in a given state."""
+    folder = tmp_path_factory.mktemp("alone")
+    live_figures.write_scripts(folder / "vega.js")
+    script = folder / "live.js"
+    script.write_bytes((ROOT / "book" / "_static" / "live.js").read_bytes())
+    drawn = {}
+
+    def draw(figure, **state):
+        if figure not in drawn:
+            page = folder / f"{len(drawn)}.html"
+            page.write_text(
+                ALONE.format(live_figures.as_json(figure.spec), script.name), encoding="utf-8"
+            )
+            drawn[figure] = visit(context, page)
+        on_page = Figure(drawn[figure][0], "alone")
+        on_page.set(**state)
+        return on_page
+
+    yield draw
+    for page, complaints in drawn.values():
+        assert not complaints
+        page.close()
+
+
+def one(build):
+    """A figure, or what goes into it, made once for all tests of this file."""
+    return pytest.fixture(scope="module", name=build.__name__)(build)
+
+
+@one
+def line():
+    x, y = noisy_line(n=100, seed=20180216)
+    return explorations.inverse_of_line(x, y, *least_squares(x, y), y0=100)
+
+
 @pytest.mark.parametrize("y0", [0, 37, 100, 360])
-def test_the_title_figure_agrees_with_the_closed_forms(awake, y0):
+def test_the_title_figure_agrees_with_the_textbook(draw, line, y0):
     x, y = noisy_line(n=100, seed=20180216)
     fit = stats.linregress(x, y)
-    x0 = closed_forms.invert_line(y0, fit.slope, fit.intercept)
+    x0 = (y0 - fit.intercept) / fit.slope
     s2 = np.sum((y - fit.intercept - fit.slope * x) ** 2) / 98
     of_the_line = fit.stderr**2 * ((x0 - x.mean()) ** 2 + x.var())  # variance of the fitted mean
     t = stats.t.ppf(0.975, 98) / fit.slope
     mean, single = t * np.sqrt(of_the_line), t * np.sqrt(s2 + of_the_line)
 
-    figure = awake("fig-title")
-    figure.set(y0=y0)
+    figure = draw(line, y0=y0)
     got = figure.data("x", "y", "low", "high", "lowest", "highest")
     expected = [x0, y0, x0 - mean, x0 + mean, x0 - single, x0 + single]
     np.testing.assert_allclose(np.ravel(got), expected, rtol=1e-6, atol=1e-9)
@@ -222,110 +234,139 @@ def test_the_title_figure_agrees_with_the_closed_forms(awake, y0):
     )
 
 
+W, B = 0.402, -25.44
+
+
+@one
+def descent():
+    return explorations.descent(W, B, y0=100, start=1, learning_rate=0.4)
+
+
 SETTINGS = [(0.4, 100, 1), (3.1, 380, -200), (6.0, 20, 1000), (6.5, 100, 1), (7.0, 250, 40)]
 
 
 @pytest.mark.parametrize(("eta", "y0", "start"), SETTINGS)
-def test_the_descent_agrees_with_reconstruct(awake, eta, y0, start):
-    figure = awake("fig-descent")
-    figure.set(eta=eta, y0=y0, start=start)
-    W, b = figure.signal("W"), figure.signal("b")
-    np.testing.assert_allclose([W, b], [0.4020499, -25.4401913], rtol=1e-7)
-
-    model = keras.Sequential(
-        [keras.Input((1,), dtype="float64"), keras.layers.Dense(1, dtype="float64")]
-    )
-    model.layers[-1].set_weights([np.array([[W]]), np.array([b])])
+def test_the_descent_agrees_with_reconstruct(draw, descent, eta, y0, start):
+    figure = draw(descent, eta=eta, y0=y0, start=start)
+    layer = keras.layers.Dense(1, dtype="float64")
+    model = keras.Sequential([keras.Input((1,), dtype="float64"), layer])
+    layer.set_weights([np.array([[W]]), np.array([B])])
     options = {"start": float(start), "learning_rate": eta, "trace": True}
-    run = reconstruct(model, y0, max_iter=60, rtol=0, **options)
+    path = reconstruct(model, y0, max_iter=60, rtol=0, **options).trace[:, 0, 0]
     k, x, cost = figure.data("k", "x", "cost")
-    path = run.trace[:, 0, 0]
     assert len(k) > 5
-    shown = k[k < len(path)].astype(int)
-    np.testing.assert_allclose(x[: len(shown)], path[shown], rtol=1e-6)
-    np.testing.assert_allclose(
-        cost[: len(shown)], (W * path[shown] + b - y0) ** 2, rtol=1e-5, atol=1e-5
-    )
+    path = path[k[k < len(path)].astype(int)]
+    np.testing.assert_allclose(x[: len(path)], path, rtol=1e-6)
+    expected = (W * path + B - y0) ** 2
+    np.testing.assert_allclose(cost[: len(path)], expected, rtol=1e-5, atol=1e-5)
 
     run = reconstruct(model, y0, max_iter=1000, **options)
-    factor = f"{closed_forms.contraction(W, eta):.2f}".replace("-0.00", "0.00")
+    factor = f"{1 - 2 * eta * W**2:.2f}".replace("-0.00", "0.00")
     told = f"Wanted: {y0}. Starting at {start}, the input "
     if run.converged[0]:
         told += f"reaches {run.x.item():.1f} after {run.n_iter[0]} steps. "
     else:
-        told += f"never arrives at {closed_forms.invert_line(y0, W, b):.1f}. "
+        told += f"never arrives at {(y0 - B) / W:.1f}. "
     told += f"At η = {eta:.2f}, each step multiplies the distance by {factor}"
     told += "." if run.converged[0] else ": it grows."
     assert figure.words.replace("−", "-") == told
     limit, best = figure.data("limit", "best")
-    np.testing.assert_allclose(limit, closed_forms.largest_stable_rate(W), rtol=1e-6)
-    np.testing.assert_allclose(best, closed_forms.best_rate(W), rtol=1e-6)
+    np.testing.assert_allclose(limit, 1 / W**2, rtol=1e-6)
+    np.testing.assert_allclose(best, 1 / (2 * W**2), rtol=1e-6)
 
 
-@pytest.mark.parametrize("y0", [0.01, 0.23, 0.5, 0.99])
-def test_the_dose_agrees_with_the_closed_form(awake, y0):
-    figure = awake("fig-dose")
-    figure.set(y0=y0)
-    W, b = figure.signal("W"), figure.signal("b")
-    np.testing.assert_allclose([W, b], [34.27, -60.72], atol=0.005)
-    x0 = closed_forms.invert_sigmoid(y0, W, b)
-    h = 1e-6
-    slope = (closed_forms.invert_sigmoid([y0 + h, y0 - h], W, b) @ [1, -1]) / (2 * h)
-    got = np.ravel(figure.data("x", "y", "stretch", "left"))[:3]
-    np.testing.assert_allclose(got, [x0, y0, 0.01 * slope], rtol=1e-6)
-    ratio = slope * W / 4
-    assert figure.words == (
-        f"To kill {100 * y0:.0f}% of them, take {x0:.4f}, which is {10**x0:.1f} mg/l. There, it "
-        f"rises by {0.01 * slope:.4f} per percentage point, {ratio:.1f} times as fast as at one "
-        "half."
+@one
+def dose():
+    beetles = bliss_beetles()
+    return explorations.dose(
+        beetles.log10_dose, beetles.killed / beetles.exposed, 34.27, -60.72, 0.5
     )
 
 
+@pytest.mark.parametrize("y0", [0.01, 0.23, 0.5, 0.99])
+def test_the_dose_agrees_with_the_neuron(draw, dose, y0):
+    figure = draw(dose, y0=y0)
+    x0, y, stretch = np.ravel(figure.data("x", "y", "stretch", "left"))[:3]
+    assert y == y0
+    np.testing.assert_allclose(1 / (1 + np.exp(-34.27 * x0 + 60.72)), y0, rtol=1e-9)
+    slope = 34.27 * y0 * (1 - y0)
+    np.testing.assert_allclose(stretch, 0.01 / slope, rtol=1e-9)
+    assert figure.words == (
+        f"To kill {100 * y0:.0f}% of them, take {x0:.4f}, which is {10**x0:.1f} mg/l. There, it "
+        f"rises by {0.01 / slope:.4f} per percentage point, {34.27 / 4 / slope:.1f} times as fast "
+        "as at one half."
+    )
+    x, y = figure.data("x", "y")
+    assert len(x) == 151
+    np.testing.assert_allclose(y, 1 / (1 + np.exp(-34.27 * x + 60.72)), rtol=1e-9)
+
+
 COSTS = {
-    "squared error of y": (lambda y, z: 2 * (y - 0.1) * y * (1 - y), 1),
-    "cross-entropy": (lambda y, z: y - 0.1, 1),
-    "squared error of the logit": (lambda y, z: 2 * (z - logit(0.1)), 0.25),
+    "squared error of y": (lambda z: 2 * (sigmoid(z) - 0.1) * sigmoid(z) * sigmoid(-z), 1),
+    "cross-entropy": (lambda z: sigmoid(z) - 0.1, 1),
+    "squared error of the logit": (lambda z: 2 * (z - logit(0.1)), 0.25),
 }
+
+
+@one
+def saturation():
+    derivatives = {name: derivative for name, (derivative, _) in COSTS.items()}
+    rates = [rate for _, rate in COSTS.values()]
+    return explorations.saturation(
+        derivatives, rates, y0=0.1, atol=1e-3, start=8, cost="cross-entropy"
+    )
 
 
 @pytest.mark.parametrize("cost", COSTS)
 @pytest.mark.parametrize("start", [0, 5, 9])
-def test_the_saturation_agrees_with_a_plain_loop(awake, cost, start):
+def test_the_saturation_agrees_with_a_plain_loop(draw, saturation, cost, start):
     derivative, rate = COSTS[cost]
     path = [float(start)]
     while abs(sigmoid(path[-1]) - 0.1) >= 1e-3:
-        path.append(path[-1] - rate * derivative(sigmoid(path[-1]), path[-1]))
+        path.append(path[-1] - rate * derivative(path[-1]))
     path = np.array(path)
 
-    figure = awake("fig-saturation")
-    figure.set(cost=cost, start=start)
+    figure = draw(saturation, cost=cost, start=start)
     k, z, y, in_z, in_y = figure.data("k", "z", "y", "gradient", "gradient_in_y")
     k = k.astype(int)
     assert k[0] == 0
     assert k[-1] == len(path) - 1
     np.testing.assert_allclose(z, path[k], rtol=1e-4)
     np.testing.assert_allclose(y, sigmoid(path[k]), rtol=1e-3)
-    slope = sigmoid(path[k]) * (1 - sigmoid(path[k]))
-    pull = np.abs(derivative(sigmoid(path[k]), path[k]))
-    np.testing.assert_allclose(in_z, pull, rtol=2e-3, atol=1e-5)
-    np.testing.assert_allclose(in_y, pull / slope, rtol=2e-3, atol=1e-4)
+    slope = sigmoid(path) * sigmoid(-path)
+    pull = np.abs(derivative(path))
+    np.testing.assert_allclose(in_z, pull[k], rtol=2e-3, atol=1e-5)
+    np.testing.assert_allclose(in_y, (pull / slope)[k], rtol=2e-3, atol=1e-4)
     assert figure.words.startswith(
         f"From z = {start}, descent on the {cost} arrives after {len(path) - 1:,} steps. "
     )
-    told_in_y, told_in_z = re.findall(r"([\d.,]+) in [yz]", figure.words)
-    np.testing.assert_allclose(float(told_in_y.replace(",", "")), pull[0] / slope[0], rtol=0.06)
-    np.testing.assert_allclose(float(told_in_z.replace(",", "")), pull[0], rtol=0.06)
+    told = re.findall(r"([\d.,]+) in [yz]", figure.words)
+    told = [float(number.replace(",", "")) for number in told]
+    np.testing.assert_allclose(told, [pull[0] / slope[0], pull[0]], rtol=0.06)
 
 
-@pytest.fixture(scope="module")
+@one
 def network():
-    return bowl(5)
+    """The network of chapter 6."""
+    points = np.random.default_rng(0).uniform(-1, 1, (400, 2))
+    heights = np.sum(points**2, axis=1, keepdims=True)
+    keras.utils.set_random_seed(5)
+    hidden = keras.layers.Dense(6, activation="relu", name="hidden")
+    network = keras.Sequential([keras.Input((2,)), hidden, keras.layers.Dense(1)])
+    fit(network, points, heights, steps=1000, learning_rate=0.02)
+    return network
+
+
+@one
+def starts(network):
+    return network_explorations.starts(
+        network, layer="hidden", y0=0.6, start=(0.1, 0.2), learning_rate=0.05
+    )
 
 
 @pytest.mark.parametrize("start", [(-0.9, 0.7), (0.5, -0.5), (0.0, 0.0), (1.0, 1.0), (-0.1, 0.8)])
-def test_the_paths_agree_with_reconstruct(awake, network, start):
-    figure = awake("fig-starts")
-    figure.set(start1=start[0], start2=start[1])
+def test_the_paths_agree_with_reconstruct(draw, network, starts, start):
+    figure = draw(starts, start1=start[0], start2=start[1])
     run = reconstruct(
         network, 0.6, start=np.array(start), learning_rate=0.05, max_iter=1000, atol=1e-3,
         rtol=0, trace=True,
@@ -352,13 +393,10 @@ def test_the_paths_agree_with_reconstruct(awake, network, start):
         assert off == 6
 
 
-def test_the_contour_and_the_silent_halves_are_where_the_network_has_them(network):
-    figure = network_explorations.starts(
-        network, layer="hidden", y0=0.6, start=(0.1, 0.2), learning_rate=0.05
-    )
+def test_the_contour_and_the_silent_halves_are_where_the_network_has_them(network, starts):
     halves, contour = (
         [(row["part"], row["x1"], row["x2"]) for row in layer["data"]["values"]]
-        for layer in figure.spec["layer"][:2]
+        for layer in starts.spec["layer"][:2]
     )
     kernel, bias = network.get_layer("hidden").get_weights()
     for part, *corner in halves:
@@ -369,26 +407,41 @@ def test_the_contour_and_the_silent_halves_are_where_the_network_has_them(networ
     np.testing.assert_allclose(network(points.astype("float32")), 0.6, atol=0.02)
 
 
+@one
+def memory():
+    return network_explorations.memory(0.5, u=0.8, steps=30, y0=2)
+
+
 @pytest.mark.parametrize("u", [-0.8, 0.0, 0.5, 0.8, 1.0, 1.1])
-def test_the_kernel_agrees_with_the_closed_form_and_the_unit(awake, u):
-    figure = awake("fig-kernel")
-    figure.set(u=u)
-    w, T = figure.signal("w"), figure.signal("T")
-    np.testing.assert_allclose(w, 0.5, atol=0.01)
+def test_the_kernel_agrees_with_the_closed_form_and_the_unit(draw, memory, u):
+    figure = draw(memory, u=u)
     t, x, y = figure.data("t", "x", "y")
-    kernel = w * u ** np.arange(T - 1.0, -1.0, -1.0)
-    np.testing.assert_allclose(x, kernel / (kernel @ kernel), rtol=1e-6, atol=1e-12)
+    kernel = 0.5 * u ** np.arange(29.0, -1.0, -1.0)
+    np.testing.assert_allclose(x, 2 * kernel / (kernel @ kernel), rtol=1e-6, atol=1e-12)
     state, path = 0.0, []
     for inflow in x:
-        state = u * state + w * inflow
+        state = u * state + 0.5 * inflow
         path.append(state)
     np.testing.assert_allclose(y, path, rtol=1e-6, atol=1e-9)
-    np.testing.assert_allclose(y[-1], 1, rtol=1e-6)
+    np.testing.assert_allclose(y[-1], 2, rtol=1e-6)
     np.testing.assert_array_equal(t, range(1, 31))
     told = figure.words.replace("−", "-")
     assert told.startswith(f"With u = {u:.2f}, the shortest sequence ends with {x[-1]:.2f}.")
     tenth = float(re.search(r"counts (\S+) times", told)[1])
     np.testing.assert_allclose(tenth, u**10, rtol=0.06, atol=1e-12)
+
+
+@one
+def lstm():
+    keras.utils.set_random_seed(2)
+    layer = keras.layers.LSTM(1, return_state=True, bias_initializer="random_normal")
+    layer.build((None, 1, 2))
+    return layer
+
+
+@one
+def gates(lstm):
+    return network_explorations.lstm_step(lstm.get_weights(), value=0, flag=0, c=0, h=0)
 
 
 @pytest.mark.parametrize(
@@ -399,38 +452,27 @@ def test_the_kernel_agrees_with_the_closed_form_and_the_unit(awake, u):
         {"value": 0.25, "flag": 0.5, "c": -1, "h": 1},
     ],
 )
-def test_the_gates_agree_with_the_layer(awake, state):
-    figure = awake("fig-gates")
-    figure.set(**state)
-    columns = np.array([figure.signal(f"w_{gate}") for gate in "ifgo"]).T
-    layer = keras.layers.LSTM(1, return_state=True)
-    layer.build((None, 1, 2))
-    layer.set_weights([columns[:2], columns[2:3], columns[3]])
+def test_the_gates_agree_with_the_layer(draw, lstm, gates, state):
+    figure = draw(gates, **state)
     x = np.array([[[state["value"], state["flag"]]]], dtype="float32")
     before = [np.full((1, 1), state[name], dtype="float32") for name in "hc"]
-    h, _, c = (tensor.numpy().item() for tensor in layer(x, initial_state=before))
-    np.testing.assert_allclose(figure.signal("next_h"), h, rtol=1e-5)
-    np.testing.assert_allclose(figure.signal("next_c"), c, rtol=1e-5)
+    h, _, c = (tensor.numpy().item() for tensor in lstm(x, initial_state=before))
+    shown_before, shown_after = figure.data("before", "after")
+    np.testing.assert_allclose(shown_before, [state["c"], state["h"]])
+    np.testing.assert_allclose(shown_after, [c, h], rtol=1e-5)
     (size,) = figure.data("size")
-    np.testing.assert_allclose(size, [figure.signal(gate) for gate in "ifgo"])
-    assert (figure.signal("f") < 0.02) == (state["flag"] == 1)
+    i, f, g, o = size
+    np.testing.assert_allclose([f * state["c"] + i * g, o * np.tanh(c)], [c, h], rtol=1e-5)
+    kernel, recurrent_kernel, bias = (weights[..., 1] for weights in lstm.get_weights())
+    z = x[0, 0] @ kernel + state["h"] * recurrent_kernel[0] + bias
+    np.testing.assert_allclose(f, sigmoid(z), rtol=1e-5)
     assert figure.words.replace("−", "-") == (
-        f"The forget gate keeps {100 * size[1]:.1f}% of the cell. The cell goes from "
+        f"The forget gate keeps {100 * f:.1f}% of the cell. The cell goes from "
         f"{state['c']:.2f} to {c:.2f}, the output from {state['h']:.2f} to {h:.2f}."
     )
 
 
-def test_the_gates_take_their_weights_in_the_order_of_keras():
-    keras.utils.set_random_seed(2)
-    layer = keras.layers.LSTM(1, bias_initializer="random_normal")
-    layer.build((None, 1, 2))
-    state = {"value": 0.5, "flag": 0.0, "c": -0.5, "h": -0.4}
-    figure = network_explorations.lstm_step(layer.get_weights(), **state)
-    given = {p["name"]: p["value"] for p in figure.spec["params"] if "value" in p}
-    kernel, recurrent_kernel, bias = layer.get_weights()
-    for column, gate in enumerate("ifgo"):
-        expected = [*kernel[:, column], recurrent_kernel[0, column], bias[column]]
-        np.testing.assert_allclose(given[f"w_{gate}"], expected)
+# --- on the pages ------------------------------------------------------------------------------
 
 
 def test_the_text_sets_the_figure_and_the_address(show):
@@ -486,7 +528,6 @@ def test_the_address_sets_only_what_a_control_can_be_set_to(show, state, address
     figure = show("fig-dose", f"#fig-dose{state}")
     figure.page.wait_for_function(f"location.hash === '#fig-dose{address}'")
     assert figure.words.startswith(told)
-    assert figure.signal("W") > 30
 
 
 def test_the_address_sets_no_cost_that_is_none(show):

@@ -64,14 +64,17 @@ class SetState(SphinxPostTransform):
 def add_specifications(app, pagename, templatename, context, doctree):
     figures = live_figures(app, pagename) if doctree else {}
     for name, spec in figures.items():
-        # Without its schema, which is an address: nothing is to be fetched.
-        spec = {key: spec[key] for key in spec if key != "$schema"}
-        text = json.dumps(spec, separators=(",", ":")).replace("<", "\\u003c")
         attributes = f'type="application/json" data-live="{name}"'
-        context["body"] += f"<script {attributes}>{text}</script>\n"
+        context["body"] += f"<script {attributes}>{as_json(spec)}</script>\n"
     if figures:
         app.add_js_file("live.js", loading_method="defer")
         write_scripts(Path(app.outdir) / "_static" / "vega.js")
+
+
+def as_json(spec):
+    """A specification for the page, without its schema: an address."""
+    spec = {key: spec[key] for key in spec if key != "$schema"}
+    return json.dumps(spec, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def live_figures(app, pagename):
