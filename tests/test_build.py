@@ -16,8 +16,10 @@ from nbformat import v4
 pytestmark = pytest.mark.build
 
 
-def figure_of(cell):
-    """What makes a numbered figure of a cell that draws."""
+def metadata_of(cell):
+    """What makes a check of a cell that asserts, and a numbered figure of one that draws."""
+    if cell.startswith("assert"):
+        return {"tags": ["check"]}
     name = re.search(r"(fig-\w+): a line", cell)
     if name is None:
         return {}
@@ -45,7 +47,7 @@ class Miniature:
                 cells=[
                     v4.new_markdown_cell(cell, id=f"{name}-{i}")
                     if cell.startswith("#") and not cell.startswith("# fig-")
-                    else v4.new_code_cell(cell, id=f"{name}-{i}", metadata=figure_of(cell))
+                    else v4.new_code_cell(cell, id=f"{name}-{i}", metadata=metadata_of(cell))
                     for i, cell in enumerate(cells)
                 ],
                 metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}},
@@ -158,6 +160,7 @@ def failing(chapter, cell):
         cell,
         f"# On\n\n$$ a $$ (eq-{chapter})",
         figure,
+        "assert x == 42",
     ]
 
 
@@ -166,7 +169,7 @@ def test_chapters_that_fail_do_not_take_the_book_with_them(book):
     config.write_text(config.read_text().replace("timeout: 300", "timeout: 30"))
     roles = "".join(f"{{numref}}`fig-{name}`, {{eq}}`eq-{name}`; " for name in FAILURES)
     book.write(
-        good=["# Good", "print('fine')"],
+        good=["# Good", "print('fine')", "assert True"],
         other=[f"# Other\n\nSee {roles}", "print(1)"],
         **{name: failing(name, cell) for name, (cell, *_) in FAILURES.items()},
     )
@@ -182,11 +185,14 @@ def test_chapters_that_fail_do_not_take_the_book_with_them(book):
         assert page.count(f"{error}: ") == 2
         assert page.count(message) == 2
         assert "42" in page  # what ran before it
+        assert "not checked" in page
+        assert "checked ✓" not in page
         assert "Traceback" not in page
         assert "/home/somebody" not in page
         drawings = "".join(path.read_text() for path in book.images(name))
         assert ("Not drawn" in drawings) == (name != "loud")  # all of that one has run
     assert "failed" not in book.page("good").read_text()
+    assert "checked ✓" in book.page("good").read_text()
     other = book.page("other").read_text()
     assert len(set(re.findall(r"Fig\. \d", other))) == 5
     assert all(f"{name}.html#equation-eq-{name}" in other for name in FAILURES)

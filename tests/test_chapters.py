@@ -93,6 +93,14 @@ def test_code_cells_are_short_and_not_wide(name):
 
 
 @for_each_notebook
+def test_what_says_that_it_checks_does(name):
+    for cell in code_cells(name):
+        if "check" in cell.metadata.get("tags", []):
+            assert "assert" in cell.source, cell.source
+            assert "code_prompt_show" not in cell.metadata.get("mystnb", {}), cell.source
+
+
+@for_each_notebook
 def test_every_figure_has_number_caption_and_an_alt_text_that_is_a_sentence(name):
     for cell in figure_cells(name):
         options = cell.metadata.get("mystnb", {})

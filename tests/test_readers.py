@@ -150,6 +150,51 @@ def test_the_keyboard_reaches_everything_and_the_focus_is_seen(pages, browser, v
     context.close()
 
 
+def test_one_control_opens_or_folds_all_code_and_is_remembered(pages, browser, visit):
+    context = browser.new_context(offline=True, viewport={"width": 390, "height": 800})
+    page, _ = visit(context, pages["book/01_dataset.html"])
+    states = "[...document.querySelectorAll('details.fold')].map(fold => fold.open)"
+    as_set = page.evaluate(states)
+    assert set(as_set) == {True, False}
+    all_open, all_folded = [True] * len(as_set), [False] * len(as_set)
+    check = page.locator("details.check").first
+    assert check.inner_text() == "checked ✓"
+
+    folding = page.get_by_role("button", name="fold all")
+    folding.focus()
+    page.keyboard.press("Enter")
+    assert page.evaluate(states) == all_folded
+    assert page.get_by_text("Show the code", exact=True).first.is_visible()
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    printed = page.evaluate("[...document.querySelectorAll('details.fold:not(.check)')]")
+    assert len(printed) == page.locator("details.fold:not(.check)[open]").count()
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.evaluate(states) == all_folded
+
+    other, _ = visit(context, pages["book/02_training.html"])
+    assert not any(other.evaluate(states))
+    assert other.get_by_role("button", name="fold all", pressed=True).is_visible()
+    other.get_by_role("button", name="open all").click()
+    page.reload()
+    assert page.evaluate(states) == all_open
+    assert page.get_by_role("button", name="fold all", pressed=False).is_visible()
+    page.get_by_role("button", name="open all", pressed=True).click()
+    assert page.evaluate(states) == as_set
+    context.close()
+
+
+def test_code_opens_without_scripts(pages, browser):
+    context = browser.new_context(offline=True, java_script_enabled=False)
+    page = context.new_page()
+    page.goto(pages["book/01_dataset.html"].as_uri())
+    assert not page.locator(".code-control").is_visible()
+    check = page.locator("details.check").first
+    assert not check.locator("pre").is_visible()
+    check.locator("summary").click()
+    assert check.locator("pre").is_visible()
+    context.close()
+
+
 def test_a_glossary_term_shows_its_definition(pages, browser, visit):
     context = browser.new_context(offline=True, viewport={"width": 320, "height": 800})
     page, _ = visit(context, pages["book/03_reconstruction.html"])

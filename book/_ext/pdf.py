@@ -23,7 +23,7 @@ FURNITURE = (
     "script, summary, button.copybtn, .headerlink, .live, .drawn-dark, "
     "[role=tooltip]"
 )
-STYLES = ("pygments.css", "fonts.css", "print.css")
+STYLES = ("pygments.css", "fonts.css", "folds.css", "print.css")
 
 
 def launch(playwright):
@@ -51,6 +51,8 @@ def articles(contents):
         names += [chapter["file"] for chapter in part["chapters"]]
     for name in names:
         article = read(HTML / f"{name}.html").select_one("article")
+        for check in article.select("details.check"):
+            check.name, check.string = "p", check.select_one(".when-open").text
         for furniture in article.select(FURNITURE):
             furniture.decompose()
         for folded in article.select("button, details"):
