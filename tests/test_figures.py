@@ -78,22 +78,6 @@ def test_iterates_are_counted_from_zero(ax):
     assert ax.lines[0].get_xydata().tolist() == [[0, 1], [1, 0.5], [2, 0.25]]
 
 
-def test_the_lstm_cell_names_all_its_gates_and_states(ax):
-    figures.lstm_cell(ax)
-    words = " ".join(text.get_text() for text in ax.texts)
-    for name in ("f_t", "i_t", "g_t", "o_t", "c_{t-1}", "c_t", "h_{t-1}", "h_t", "x_t"):
-        assert f"{name}" in words
-    assert not ax.axison
-
-
-def test_the_lstm_cell_has_only_colours_that_have_a_dark_one(ax):
-    figures.lstm_cell(ax)
-    boxes = [text.get_bbox_patch() for text in ax.texts if text.get_bbox_patch()]
-    known = {to_rgb(colour) for colour in figures.LIGHT.values()}
-    assert {to_rgb(box.get_edgecolor()) for box in boxes} <= known
-    assert {to_rgb(box.get_facecolor()) for box in boxes} <= known
-
-
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [
