@@ -19,12 +19,12 @@ def all_layers(model):
 
 
 def resolution(model):
-    """The relative rounding ε of the coarsest number format in which a layer computes."""
+    """The relative rounding ε of the coarsest floating-point format in which a layer computes."""
     formats = {tensor.dtype for tensor in (*model.inputs, *model.outputs)}
     for layer in all_layers(model):
         if not isinstance(layer, keras.layers.InputLayer):  # which computes nothing
             formats.add(layer.compute_dtype)
-    return max(float(ml_dtypes.finfo(each).eps) for each in formats)
+    return max(float(ml_dtypes.finfo(each).eps) for each in formats if "float" in each)
 
 
 def node_of(tensor):
