@@ -36,7 +36,7 @@ def test_the_zip_holds_what_a_notebook_needs(contents_of_zip, pages):
 
 
 def test_its_notebooks_run_there_with_its_own_helpers(contents_of_zip):
-    name = "01_dataset.ipynb"
+    name = "your_own_network.ipynb"
     notebook = nbformat.read(contents_of_zip / name, as_version=4)
     check = (
         "import helpers, pathlib as p; assert p.Path(helpers.__file__).parents[1] == p.Path.cwd()"
