@@ -1,4 +1,4 @@
-"""The data of the book: the noisy line of the toy model, and two real data sets."""
+"""The data of the book: the noisy line of the toy model, and three real data sets."""
 
 from importlib.resources import files
 from typing import NamedTuple
@@ -74,7 +74,7 @@ def bliss_beetles():
     -----
     Source: Bliss :cite:p:`bliss1935`, as tabulated by Dobson :cite:p:`dobson2018`.
     """
-    dose, exposed, killed = _columns("bliss_beetles.csv")
+    dose, exposed, killed = columns("bliss_beetles.csv")
     return Beetles(dose, exposed.astype(int), killed.astype(int))
 
 
@@ -101,11 +101,55 @@ def nist_norris():
     instrument = −0.262323073774029 + 1.00211681802045 · reference, with a residual standard
     deviation of 0.884796396144373 on 34 degrees of freedom.
     """
-    return Ozone(*_columns("nist_norris.csv"))
+    return Ozone(*columns("nist_norris.csv"))
 
 
-def _columns(name):
-    """The columns of a data file that ships with the package; '#' starts a comment."""
+class River(NamedTuple):
+    """34 years of a river and its weather, one row a day; each field is an array of shape (12418,).
+
+    The days follow one another without a gap.
+    """
+
+    date: np.ndarray
+    precipitation: np.ndarray
+    radiation: np.ndarray
+    t_max: np.ndarray
+    t_min: np.ndarray
+    runoff: np.ndarray
+    snow: np.ndarray
+
+
+def piscataquis():
+    """Weather and runoff of the Piscataquis River in Maine, 1 October 1980 to 30 September 2014.
+
+    Returns
+    -------
+    River
+        `date`: the day, as datetime64[D];
+        `precipitation`: rain and snowfall, mm a day;
+        `radiation`: of the sun, mean of the daylight hours, W/m²;
+        `t_max`, `t_min`: highest and lowest temperature, °C. These four are means over the basin;
+        `runoff`: discharge at the gauge near Dover-Foxcroft over the area of the basin, mm a day;
+        `snow`: water in the snow cover, mm. It was not measured: the model Snow-17, calibrated on
+        the runoff, computed it from the weather. To compare with, not to learn from.
+
+    Notes
+    -----
+    Source: basin 01031500 of the data set CAMELS :cite:p:`newman2015,addor2017`; runoff measured by
+    the U.S. Geological Survey, weather interpolated between stations by Daymet. The file's first
+    lines have the details.
+    """
+    rows = _rows("piscataquis.csv")
+    date = np.array([row.partition(",")[0] for row in rows], "datetime64[D]")
+    return River(date, *np.loadtxt(rows, delimiter=",", usecols=range(1, 7), unpack=True))
+
+
+def columns(name):
+    """The columns of a data file of numbers."""
+    return np.loadtxt(_rows(name), delimiter=",", unpack=True)
+
+
+def _rows(name):
+    """The lines of a data file that ships with the package; '#' starts a comment."""
     with (files("helpers") / "datasets" / name).open(encoding="utf-8") as file:
-        rows = [line for line in file if not line.startswith("#")]
-    return np.loadtxt(rows, delimiter=",", skiprows=1, unpack=True)
+        return [line for line in file if not line.startswith("#")][1:]

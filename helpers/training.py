@@ -152,7 +152,7 @@ def train(model, x, y, *, counts=None, steps=1000, learning_rate=0.1):
     return losses * y_sd**2
 
 
-def fit(model, x, y, *, steps, loss="mean_squared_error", learning_rate=0.01):
+def fit(model, x, y, *, steps, loss="mean_squared_error", learning_rate=0.01, counts=None):
     """Train any Keras model with Adam, on all the data at once; in place.
 
     Parameters
@@ -167,6 +167,10 @@ def fit(model, x, y, *, steps, loss="mean_squared_error", learning_rate=0.01):
         The cross-entropies are for shares y, from a model that ends in a sigmoid or a softmax.
     learning_rate : float
         Above 0.
+    counts : array_like of shape (n,), or (n, T) for sequences of T steps, optional
+        How often each example counts, or each step, 0 or above; the loss is the mean over all that
+        count. 0 leaves a step out, such as one before which a memory cannot have filled. Default:
+        once each.
 
     Returns
     -------
@@ -192,9 +196,10 @@ def fit(model, x, y, *, steps, loss="mean_squared_error", learning_rate=0.01):
         raise ValueError(f"x and y must have one length, not {len(x)} and {len(y)}")
     if loss in ACTIVATION_OF_LOSS:
         _check_shares(model, y, loss)
+    columns = [x, y] if counts is None else [x, y, _shares_of_the_mean(counts, y)]
     steps = _steps(steps)
     optimizer = keras.optimizers.Adam(positive_number("learning_rate", learning_rate))
-    losses = _all_data_at_once(model, optimizer, loss, [x, y], steps)
+    losses = _all_data_at_once(model, optimizer, loss, columns, steps)
     if not np.isfinite(losses[-1]):
         raise ValueError(f"learning_rate must be lower than {learning_rate}: training diverged")
     return losses
@@ -227,6 +232,16 @@ def _check_shares(model, y, loss):
         raise ValueError(f"y must lie from 0 to 1 for the loss {loss!r}, not {y[outside][0]}")
     if needed == "softmax" and not np.allclose(y.sum(axis=-1), 1, atol=1e-3):
         raise ValueError(f"y must add up to 1 along its last axis for the loss {loss!r}")
+
+
+def _shares_of_the_mean(counts, y):
+    """What each loss is multiplied by, so that their mean is the mean over all that count."""
+    counts, shape = finite_array("counts", counts), y.shape[:-1]
+    if counts.shape not in (shape[:1], shape):
+        raise ValueError(f"counts must have the shape {shape}, not {counts.shape}")
+    if (counts < 0).any() or not counts.any():
+        raise ValueError(f"counts must be 0 or above, and not all 0, not {counts.min()}")
+    return np.broadcast_to((counts / counts.mean()).T, shape[::-1]).T
 
 
 def _all_data_at_once(model, optimizer, loss, columns, steps):

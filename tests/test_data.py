@@ -1,4 +1,4 @@
-"""The noisy line and the two real data sets."""
+"""The noisy line and the three real data sets."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from helpers.data import bliss_beetles, nist_norris, noisy_line
+from helpers.data import bliss_beetles, nist_norris, noisy_line, piscataquis
 
 
 @given(
@@ -82,6 +82,22 @@ def test_ozone_data_give_the_certified_line():
     np.testing.assert_allclose(fit.slope, 1.00211681802045, rtol=1e-12)
     residual = instrument - (fit.intercept + fit.slope * reference)
     np.testing.assert_allclose(np.sqrt(residual @ residual / 34), 0.884796396144373, rtol=1e-10)
+
+
+def test_the_river_has_no_gap_and_its_known_flood():
+    river = piscataquis()
+    assert (np.diff(river.date) == np.timedelta64(1, "D")).all()
+    assert str(river.date[0]) == "1980-10-01"
+    assert str(river.date[-1]) == "2014-09-30"
+    assert all(np.isfinite(column).all() for column in river[1:])
+    flood = river.runoff.argmax()
+    assert str(river.date[flood]) == "1987-04-01"
+    assert river.runoff[flood] == pytest.approx(100.5, abs=0.1)
+    assert (river.t_min <= river.t_max).all()
+    for never_negative in (river.precipitation, river.radiation, river.runoff, river.snow):
+        assert never_negative.min() >= 0
+    # what falls leaves as river, the rest evaporates: a share between, in units that agree
+    assert 0.4 < river.runoff.sum() / river.precipitation.sum() < 0.8
 
 
 @pytest.mark.parametrize("module", ["data", "closed_forms", "figures"])

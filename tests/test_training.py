@@ -127,6 +127,30 @@ def test_fit_minimises_the_mean_of_the_squared_errors():
     np.testing.assert_allclose(losses[0], first, rtol=1e-2)
 
 
+def test_fit_leaves_out_the_steps_that_do_not_count():
+    """The first third of each sequence answers otherwise."""
+    keras.utils.set_random_seed(0)
+    x = np.random.default_rng(0).normal(size=(20, 9, 1))
+    y = 2 * x + 1
+    y[:, :3] = 100
+    counts = np.ones((20, 9)) * (np.arange(9) >= 3)
+    model = keras.Sequential([keras.Input((9, 1)), keras.layers.Dense(1)])
+    losses = fit(model, x, y, steps=1000, counts=counts)
+    kernel, bias = model.get_weights()
+    np.testing.assert_allclose([kernel.item(), bias.item()], [2, 1], atol=1e-3)
+    assert losses[-1] < 1e-5
+
+
+def test_counts_stand_for_repeated_examples():
+    x = np.linspace(-1, 1, 5)
+    counts = np.array([1, 0, 3, 2, 1])
+    weighted, repeated = neuron(), neuron()
+    losses = fit(weighted, x, x**3, steps=50, counts=counts)
+    expected = fit(repeated, np.repeat(x, counts), np.repeat(x**3, counts), steps=50)
+    np.testing.assert_allclose(losses, expected, rtol=1e-5)  # fifty steps in float32
+    np.testing.assert_allclose(weight_and_bias(weighted), weight_and_bias(repeated), rtol=1e-4)
+
+
 def test_weights_are_set_and_read():
     model = neuron("sigmoid", W=2.5, b=-1.5)
     assert weight_and_bias(model) == (2.5, -1.5)
@@ -186,6 +210,9 @@ def shares(model, y, kind):
         (shares(neuron("sigmoid"), 0 * Y, "categorical"), ValueError, ["loss", "softmax"]),
         (shares(SOFTMAX, COLUMN @ [[0, 0]], "categorical"), ValueError, ["y", "add up to 1"]),
         (lambda: fit(neuron(), X, Y, steps=7), ValueError, ["steps", "7", "10"]),
+        (lambda: fit(neuron(), X, Y, steps=10, counts=[1]), ValueError, ["counts", "(100,)"]),
+        (lambda: fit(neuron(), X, Y, steps=10, counts=0 * X), ValueError, ["counts", "not all 0"]),
+        (lambda: fit(neuron(), X, Y, steps=10, counts=-X), ValueError, ["counts", "0 or above"]),
         (lambda: fit(neuron(), X, Y, steps=10, loss="mse"), ValueError, ["loss", "'mse'"]),
         (lambda: fit(neuron(), X, Y, steps=10, learning_rate=-1), ValueError, ["learning_rate"]),
         (

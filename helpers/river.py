@@ -1,0 +1,118 @@
+"""The network of the river in chapter 11: how it is made and trained, and five that are ready.
+
+It reads the weather of one day after another and puts out the square root of the runoff. The root,
+since errors of a flood would otherwise drown those of all other days.
+"""
+
+import numpy as np
+
+from helpers.backend import keras
+from helpers.data import columns
+from helpers.training import fit
+from helpers.validation import whole_number
+
+WEATHER = ("precipitation", "radiation", "t_max", "t_min")  # in the order of the inputs
+UNITS = 8
+TRAINED = range(1982, 2002)  # water years: that of 1982 ends on 30 September 1982
+UNSEEN = range(2002, 2015)
+LENGTH, WARM_UP = 457, 92  # days: from 1 July, when no snow lies, and before the water year
+
+
+def weather(river):
+    """What the network reads, of shape (days, 4): precipitation, radiation, t_max and t_min."""
+    return np.stack([getattr(river, name) for name in WEATHER], axis=1)
+
+
+def sequences(river, years):
+    """The days of some water years, each led by its three months of summer.
+
+    Parameters
+    ----------
+    river : River
+        From :func:`helpers.data.piscataquis`.
+    years : sequence of int
+        Water years, from 1982 to 2014.
+
+    Returns
+    -------
+    ndarray of shape (len(years), 457), int
+        Rows of the data, from 1 July on; the first 92 come before the water year.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a year is not a whole number, or its 1 July lies outside the data.
+    """
+    years = [whole_number("years", year, least=1982, most=2014) for year in years]
+    first = [np.flatnonzero(river.date == np.datetime64(f"{year - 1}-07-01")) for year in years]
+    return np.concatenate(first)[:, np.newaxis] + np.arange(LENGTH)
+
+
+def new_network(river, *, seed):
+    """An untrained network: the weather is standardised, read by an LSTM, and weighted.
+
+    Parameters
+    ----------
+    river : River
+        Mean and standard deviation of the weather are those of its years to learn from.
+    seed : int
+        Of the first weights.
+
+    Returns
+    -------
+    keras.Sequential
+        Takes the weather of any number of days, of shape (N, T, 4), as :func:`weather` has it.
+        Returns the root of the runoff, of shape (N, T, 1), in √(mm a day).
+
+    Notes
+    -----
+    The forget gates begin nearly open, with a bias of 3: a memory of months must be there before it
+    can be trained.
+    """
+    seen = weather(river)[river.date < np.datetime64(f"{TRAINED[-1]}-10-01")]
+    mean, variance = seen.mean(axis=0), seen.var(axis=0)
+    keras.utils.set_random_seed(whole_number("seed", seed, least=0))
+    lstm = keras.layers.LSTM(UNITS, return_sequences=True)
+    network = keras.Sequential(
+        [
+            keras.Input((None, len(WEATHER))),
+            keras.layers.Normalization(axis=-1, mean=mean, variance=variance),
+            lstm,
+            keras.layers.Dense(1),
+        ]
+    )
+    kernel, recurrent_kernel, bias = lstm.get_weights()
+    bias[UNITS : 2 * UNITS] = 3
+    lstm.set_weights([kernel, recurrent_kernel, bias])
+    return network
+
+
+def train(network, river):
+    """Train on the years to learn from, in 300 steps; the loss, of shape (30,)."""
+    days = sequences(river, TRAINED)
+    data = weather(river)[days], np.sqrt(river.runoff[days])[..., np.newaxis]
+    counts = np.broadcast_to(np.arange(LENGTH) >= WARM_UP, days.shape).astype(float)
+    plan = [(200, 0.02), (100, 0.005)]  # first in long steps, then in short ones
+    losses = [fit(network, *data, counts=counts, steps=n, learning_rate=rate) for n, rate in plan]
+    return np.concatenate(losses)
+
+
+def trained_networks(river):
+    """Five networks that :func:`train` has trained, from the seeds 0 to 4, in a list.
+
+    Their weights ship with the book; tests/river_networks.py makes them anew.
+    """
+    networks = []
+    for seed, numbers in enumerate(columns("piscataquis_networks.csv")):
+        network = new_network(river, seed=seed)
+        shapes = [array.shape for array in network.get_weights()]
+        parts = np.split(numbers, np.cumsum([np.prod(shape) for shape in shapes])[:-1])
+        network.set_weights([part.reshape(shape) for part, shape in zip(parts, shapes)])
+        networks.append(network)
+    return networks
+
+
+def efficiency(simulated, observed):
+    """The Nash–Sutcliffe efficiency: 1 for no error, 0 for errors as large as those of the mean."""
+    simulated, observed = np.asarray(simulated, float), np.asarray(observed, float)
+    return 1 - np.sum((simulated - observed) ** 2) / np.sum((observed - observed.mean()) ** 2)
