@@ -70,14 +70,7 @@ def replay(layer, sequences, *, h=0.0, c=0.0, mask=None):
         If `layer` is no LSTM layer, is not built, or has a setting that is not supported; if a
         shape does not fit, or a number is not finite.
     """
-    weights = _weights(layer)
-    sequences = finite_array("sequences", sequences)
-    if sequences.ndim == 2:
-        sequences = sequences[np.newaxis]
-    features = len(weights[0])
-    if sequences.ndim != 3 or sequences.shape[2] != features:
-        raise ValueError(f"sequences must have shape (N, T, {features}), not {sequences.shape}")
-    h, c = (_state(*state, (len(sequences), layer.units)) for state in (("h", h), ("c", c)))
+    weights, sequences, h, c = _prepared(layer, sequences, h, c)
     mask = _mask(mask, sequences.shape[:2])
     steps, output = [], np.zeros_like(h)
     for x, seen in zip(sequences.swapaxes(0, 1), mask.T[..., np.newaxis]):
@@ -87,6 +80,54 @@ def replay(layer, sequences, *, h=0.0, c=0.0, mask=None):
         steps.append({name: np.where(seen, gates[name], np.nan) for name in GATES})
         steps[-1] |= {"c": c, "h": output}
     return Gates(**{name: np.stack([step[name] for step in steps], axis=1) for name in steps[0]})
+
+
+def slopes(layer, sequences, feature, *, h=0.0, c=0.0):
+    """What an LSTM layer puts out, and how it changes with one feature of the input at each step.
+
+    The derivatives of cell and output are carried along with them, step by step: one run forwards
+    gives them all.
+
+    Parameters
+    ----------
+    layer, sequences, h, c
+        As for :func:`replay`.
+    feature : int
+        Which feature of the input, counted from 0.
+
+    Returns
+    -------
+    h : ndarray of shape (N, T, units)
+        The output after each step.
+    slopes : ndarray of shape (N, T, T, units)
+        At [:, t, s]: ∂h after step t by the feature at step s; 0 where s > t.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for :func:`replay`; and if there is no such feature.
+    """
+    weights, sequences, h, c = _prepared(layer, sequences, h, c)
+    kernel, recurrent_kernel, _ = weights
+    feature = whole_number("feature", feature, least=0, most=len(kernel) - 1)
+    N, T, _ = sequences.shape
+    dh, dc = np.zeros((2, N, T, layer.units))
+    outputs, found = [], np.zeros((N, T, T, layer.units))
+    for t in range(T):
+        before, gates = c, one_step(weights, sequences[:, t], h, c)
+        h, c = gates["h"], gates["c"]
+        i, f, g, o, c_before, tanh_c = (
+            each[:, np.newaxis] for each in (*(gates[name] for name in GATES), before, np.tanh(c))
+        )
+        dz = dh[:, : t + 1] @ recurrent_kernel
+        dz[:, t] += kernel[feature]
+        di, df, dg, do = np.split(dz, 4, axis=-1)
+        dc[:, : t + 1] *= f
+        dc[:, : t + 1] += f * (1 - f) * df * c_before + i * (1 - i) * di * g + i * (1 - g**2) * dg
+        dh[:, : t + 1] = o * (1 - o) * do * tanh_c + o * (1 - tanh_c**2) * dc[:, : t + 1]
+        found[:, t] = dh
+        outputs.append(h)
+    return np.stack(outputs, axis=1), found
 
 
 def one_step(weights, x, h, c):
@@ -266,6 +307,19 @@ def gate_range(layer, gate, low, high, *, unit, h=(-1.0, 1.0)):
     largest = b + sum(np.maximum(v * least, v * most).sum() for least, most, v in ends)
     activation = np.tanh if gate == "g" else special.expit
     return float(activation(smallest)), float(activation(largest))
+
+
+def _prepared(layer, sequences, h, c):
+    """The weights of a layer, and a batch of sequences with the state before, or an error."""
+    weights = _weights(layer)
+    sequences = finite_array("sequences", sequences)
+    if sequences.ndim == 2:
+        sequences = sequences[np.newaxis]
+    features = len(weights[0])
+    if sequences.ndim != 3 or sequences.shape[2] != features:
+        raise ValueError(f"sequences must have shape (N, T, {features}), not {sequences.shape}")
+    h, c = (_state(*state, (len(sequences), layer.units)) for state in (("h", h), ("c", c)))
+    return weights, sequences, h, c
 
 
 def _weights(layer):

@@ -97,19 +97,24 @@ def train(network, river):
     return np.concatenate(losses)
 
 
-def trained_networks(river):
-    """Five networks that :func:`train` has trained, from the seeds 0 to 4, in a list.
+def trained_weights():
+    """The weights of five networks that :func:`train` has trained, from the seeds 0 to 4.
 
-    Their weights ship with the book; tests/river_networks.py makes them anew.
+    They ship with the book; tests/river_networks.py makes them anew.
+
+    Returns
+    -------
+    list of list of ndarray
+        For `set_weights` of a network from :func:`new_network`: the LSTM's kernel, recurrent kernel
+        and bias, and the kernel and bias of the output.
     """
-    networks = []
-    for seed, numbers in enumerate(columns("piscataquis_networks.csv")):
-        network = new_network(river, seed=seed)
-        shapes = [array.shape for array in network.get_weights()]
-        parts = np.split(numbers, np.cumsum([np.prod(shape) for shape in shapes])[:-1])
-        network.set_weights([part.reshape(shape) for part, shape in zip(parts, shapes)])
-        networks.append(network)
-    return networks
+    inputs, gates = len(WEATHER), 4 * UNITS
+    shapes = [(inputs, gates), (UNITS, gates), (gates,), (UNITS, 1), (1,)]
+    ends = np.cumsum([np.prod(shape) for shape in shapes])[:-1]
+    return [
+        [part.reshape(shape) for part, shape in zip(np.split(numbers, ends), shapes)]
+        for numbers in columns("piscataquis_networks.csv")
+    ]
 
 
 def efficiency(simulated, observed):
