@@ -1,8 +1,8 @@
-"""With `--for-the-build`, what nbval executes goes to the cache of the build.
+"""With `--for-the-build`, what nbval executes goes to the build's cache.
 
-So `make test` executes each chapter once: its cells are tested, then its page
-is built from the same results. A chapter with a cell that fails, or that
-writes to stderr, is left to the build, which has its own way with it.
+So `make test` executes each chapter once: its cells are tested, then its
+page is built from the same results. A chapter with a cell that fails, or
+that writes to stderr, is left to the build, which has its own way with it.
 """
 
 import sys
@@ -40,7 +40,7 @@ def pytest_runtest_makereport(item, call):
 def pytest_runtest_teardown(item, nextitem):
     if not isinstance(item, IPyNbCell):
         return
-    # IPython shows no value behind a semicolon; nbval keeps it all the same.
+    # IPython shows no value behind a semicolon; nbval keeps it, though.
     quiet = item.cell.source.rstrip().endswith(";")
     item.cell.outputs = [
         output

@@ -89,7 +89,7 @@ def test_exercises_have_folded_solutions_that_run(name):
 def test_code_cells_are_short_and_not_wide(name):
     assert max(len(cell.source.splitlines()) for cell in code_cells(name)) <= 20
     widest = max((line for c in code_cells(name) for line in c.source.splitlines()), key=len)
-    assert len(widest) <= 79, widest
+    assert len(widest) <= 75, widest
 
 
 @for_each_notebook

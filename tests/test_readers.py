@@ -150,6 +150,17 @@ def test_the_keyboard_reaches_everything_and_the_focus_is_seen(pages, browser, v
     context.close()
 
 
+CHAPTERS = [name for name in CONTENTS if re.match(r"book/\d", name)]
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_the_first_picture_is_near_the_top(pages, browser, visit, name):
+    context = browser.new_context(offline=True, viewport={"width": 1280, "height": 800})
+    page, _ = visit(context, pages[f"{name}.html"])
+    assert page.locator("article figure").first.bounding_box()["y"] <= 1200
+    context.close()
+
+
 def test_one_control_opens_or_folds_all_code_and_is_remembered(pages, browser, visit):
     context = browser.new_context(offline=True, viewport={"width": 390, "height": 800})
     page, _ = visit(context, pages["book/01_dataset.html"])

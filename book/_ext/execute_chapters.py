@@ -23,7 +23,6 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import nbformat
-from failed_chapters import fit_for_the_page
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
 from nbclient import NotebookClient
@@ -33,6 +32,8 @@ from nbclient.exceptions import (
     DeadKernelError,
 )
 from sphinx.util import logging
+
+from failed_chapters import fit_for_the_page
 
 logger = logging.getLogger(__name__)
 
