@@ -4,6 +4,8 @@ What a control leads to is computed by the functions of `closed_forms`, as a
 :class:`helpers.formula.Formula`. Each builder returns a :class:`helpers.live.LiveFigure`.
 """
 
+import itertools
+
 import altair as alt
 import numpy as np
 from scipy import stats
@@ -16,6 +18,7 @@ from helpers.closed_forms import (
     largest_stable_rate,
     sigmoid,
 )
+from helpers.formula import written
 from helpers.live import (
     WIDTH,
     LiveFigure,
@@ -26,6 +29,7 @@ from helpers.live import (
     colour,
     field,
     handle,
+    key,
     points,
     rounded,
     rows,
@@ -67,18 +71,15 @@ def inverse_of_line(x, y, W, b, y0):
     data = alt.Chart(alt.Data(values=rows(x=np.round(x, 2), y=np.round(y, 2))))
     ends = np.array([-50, 1100])
     line = alt.Chart(alt.Data(values=rows(x=ends, y=W * ends + b)))
-    answer = points(
-        x=x0, y=y0, left=-50, bottom=-110, low=x0 - mean, high=x0 + mean, lowest=x0 - single,
-        highest=x0 + single,
-    )  # fmt: skip
+    answer = points(x=x0, y=y0, left=-50, bottom=-110)
     chart = alt.layer(
         data.mark_circle(size=26, color=colour("data"), opacity=0.75).encode(
             alt.X(**across), alt.Y(**up)
         ),
         line.mark_line(color=colour("model"), clip=True).encode(alt.X(**across), alt.Y(**up)),
         *_way_back(answer),
-        _bar(answer, "low", "high", -50, 8, "a wanted mean"),
-        _bar(answer, "lowest", "highest", -85, 3, "one observed output"),
+        _bar(answer, x0 - mean, x0 + mean, -45, 8, "a wanted mean"),
+        _bar(answer, x0 - single, x0 + single, -85, 3, "one output"),
         handle(answer),
     ).properties(width=WIDTH, height=330)
     return LiveFigure(chart, [y0], words)
@@ -139,7 +140,7 @@ def descent(W, b, *, y0, start, learning_rate, rtol=1e-4):
                      alt.Y(**axis("x", "input x", [left, right]))),
     ).properties(width=WIDTH, height=190)  # fmt: skip
 
-    highest = alt.expr((1.1 * np.maximum(cost_of(start), 5000)).text)
+    highest = alt.expr(written(1.1 * np.maximum(cost_of(start), 5000)))
     across = alt.X(**axis("x", "input x", [left, right]))
     up = alt.Y("cost:Q", title="cost J", scale=alt.Scale(domainMin=0, domainMax=highest))
     parabola = alt.Chart(alt.sequence(left, right + 1, 10, as_="x"))
@@ -191,11 +192,13 @@ def saturation(derivatives, rates, *, y0, atol, start, cost):
     start = whole_number("start", start, least=0, most=12)
     starts, z = np.arange(13), np.linspace(-6, 12, 109)
     runs, curves, steps, pull = [], [], {}, {}
-    for (name, derivative), rate in zip(derivatives.items(), rates):
+    hues = itertools.cycle(["model", "other", "logit"])
+    for (name, derivative), rate, hue in zip(derivatives.items(), rates, hues):
         paths = _descend(derivative, rate, starts, y0, atol)
         steps[name] = [len(path) - 1 for path in paths]
         pull[name] = np.abs(derivative(starts.astype(float))).tolist()
-        curves.append({"cost": name, "z": z.tolist(), "gradient": _pull(derivative, z)})
+        curve = {"z": z.tolist(), "gradient": _pull(derivative, z)}
+        curves.append({"cost": name, "colour": colour(hue), **curve})
         for z0, path in zip(starts, paths):
             k = _both_ends(len(path))
             run = {"k": k.tolist(), "z": rounded(path[k]), "gradient": _pull(derivative, path[k])}
@@ -233,15 +236,16 @@ def saturation(derivatives, rates, *, y0, atol, start, cost):
     powers = alt.Scale(type="log", domain=[1e-5, 1e4], clamp=True)
     ticks = alt.Axis(format="~e", values=[1e-4, 1e-2, 1, 1e2, 1e4])
     size, size_in_y = (
-        alt.Y(f"{field}:Q", title="gradient in z ●, in y ◇", scale=powers, axis=ticks)
+        alt.Y(f"{field}:Q", title="size of the gradient", scale=powers, axis=ticks)
         for field in ("gradient", "gradient_in_y")
     )
     curve = alt.Chart(alt.Data(values=curves)).transform_filter("datum.cost == cost")
     curve = curve.transform_flatten(["z", "gradient"])
     gradients = alt.layer(
-        curve.mark_line(color=colour("logit"), clip=True).encode(across, size),
+        curve.mark_line(clip=True).encode(across, size, alt.Color("colour:N", scale=None)),
         run.mark_point(**dots).encode(across, size),
-        run.mark_point(shape="diamond", size=70, color=colour("other")).encode(across, size_in_y),
+        run.mark_point(shape="diamond", size=70, color=colour("input")).encode(across, size_in_y),
+        key("● in z ◇ in y", "input"),
     ).properties(width=WIDTH, height=170)
     chart = alt.vconcat(picture, gradients, spacing=14)
     return LiveFigure(chart, [cost, start, steps, pull], words)
@@ -319,13 +323,19 @@ def _way_back(answer):
 
 
 def _bar(answer, low, high, height, width, label):
-    """An interval of inputs, drawn at a height on the output axis, and what it is for."""
-    place = calculated(answer, height=height, label=label)
-    bar = place.mark_rule(color=colour("input"), strokeWidth=width)
-    text = place.mark_text(align="left", dx=8)
+    """An interval of inputs, drawn at a height on the output axis, and beside it what it is for."""
+    far = high > 600  # right of the plane's middle, where the words have room on the left
+    place = calculated(answer, low=low, high=high, height=height, beside=np.where(far, low, high))
+    text = place.mark_text(
+        text=label,
+        align=alt.expr(written(np.where(far, "right", "left"))),
+        dx=alt.expr(written(np.where(far, -8, 8))),
+    )
     return alt.layer(
-        bar.encode(x=f"{low}:Q", x2=high, y="height:Q"),
-        text.encode(x=f"{high}:Q", y="height:Q", text="label:N"),
+        place.mark_rule(color=colour("input"), strokeWidth=width).encode(
+            x="low:Q", x2="high", y="height:Q"
+        ),
+        text.encode(x="beside:Q", y="height:Q"),
     )
 
 

@@ -30,7 +30,9 @@ DRAG = {
     ],
 }
 
-WIDTH = 590  # of the plane between the axes, in pixels; the page narrows it on a phone
+WIDTH = 576  # of the plane between the axes, in pixels; the page narrows it on a phone
+LETTERS = alt.expr("width < 400 ? 12 : 16")  # as large as those of the still figures
+EXTENT = alt.expr("width < 400 ? 48 : 60")  # of the labels of a vertical axis
 
 
 def colour(name):
@@ -102,9 +104,14 @@ def axis(field, title, domain, **options):
     return {"shorthand": f"{field}:Q", "title": title, "scale": scale}
 
 
-def handle(data, x="x:Q", y="y:Q"):
+def key(text, name):
+    """What the signs in a plane stand for, above its right end, in a colour by its name."""
+    return points().mark_text(text=text, color=colour(name), align="right", x="width", y=-8)
+
+
+def handle(data, x="x:Q", y="y:Q", cursor="ns-resize"):
     """The point that a figure is about; where the figure allows it, it can be dragged."""
-    look = {"size": 200, "filled": True, "opacity": 1, "strokeWidth": 1}
+    look = {"size": 200, "filled": True, "opacity": 1, "strokeWidth": 1, "cursor": cursor}
     mark = data.mark_point(color=colour("input"), stroke=colour("ink"), **look)
     return mark.encode(x=x, y=y).properties(name="handle")
 
@@ -165,20 +172,21 @@ def _in_book_style(chart):
             font="DejaVu Sans, Verdana, sans-serif",
             padding=4,
             aria=False,  # the page gives one description of the whole
+            numberFormat="f",  # no comma in thousands, as in the still figures
         )
         .configure_view(stroke=None)
         .configure_axis(
             domainColor=ink,
             gridColor=colour("grid"),
             labelColor=ink,
-            labelFontSize=12,
+            labelFontSize=LETTERS,
             tickColor=ink,
             tickCount=6,
             titleColor=ink,
-            titleFontSize=13,
+            titleFontSize=LETTERS,
             titleFontWeight="normal",
         )
-        .configure_axisY(minExtent=48, maxExtent=48)
+        .configure_axisY(minExtent=EXTENT, maxExtent=EXTENT)
         .configure_title(color=ink, offset=12)
-        .configure_text(color=ink, fontSize=12)
+        .configure_text(color=ink, fontSize=LETTERS)
     )

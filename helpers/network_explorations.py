@@ -21,6 +21,7 @@ from helpers.live import (
     colour,
     field,
     handle,
+    key,
     points,
     rounded,
     rows,
@@ -96,7 +97,7 @@ def starts(network, *, layer, y0, start, learning_rate, max_iter=1000, atol=1e-3
         path.mark_line(color=colour("input"), point={"color": colour("input"), "size": 30}).encode(
             across, up, order="k:Q"
         ),
-        handle(points(x1=start1, x2=start2), x=across, y=up),
+        handle(points(x1=start1, x2=start2), x=across, y=up, cursor="move"),
     ).properties(width=420, height=420)
     return LiveFigure(chart, [start1, start2, steps, arrived, end, off], words)
 
@@ -138,9 +139,7 @@ def memory(w, *, u, steps, y0):
     x = last * u ** (steps - t)
     sequence = alt.Chart(alt.sequence(1, steps + 1, as_="t"))
     sequence = calculated(sequence, x=x, y=w * x * squares(t))
-    largest = 1.15 * abs(y0) * max(1.0, 1 / abs(w))
-    x_up = alt.Y(**axis("x", "input x", [-largest, largest]))
-    y_up = alt.Y(**axis("y", "output y", [-1.15 * abs(y0), 1.15 * abs(y0)]))
+    x_up, y_up = alt.Y("x:Q", title="input x"), alt.Y("y:Q", title="output y")
     dots = {"filled": True, "size": 50, "opacity": 1}
     inputs = alt.layer(
         sequence.mark_rule(color=colour("input"), strokeWidth=3).encode(
@@ -203,15 +202,16 @@ def lstm_step(weights, *, value, flag, c, h):
         state, before=listed([c, h])[field("k")], after=listed([step["c"], step["h"]])[field("k")]
     )
     name = alt.Y("name:N", title=None, axis=alt.Axis(minExtent=100, maxExtent=100))
-    across = axis("before", "before ○, after ●", [-1.5, 1.5])
+    across = axis("before", "state", [-1.5, 1.5])
     arrows = alt.layer(
-        state.mark_rule(color=colour("input"), strokeWidth=2).encode(
+        state.mark_rule(color=colour("other"), strokeWidth=2).encode(
             alt.X(**across), name, x2="after:Q"
         ),
-        state.mark_point(color=colour("input"), size=90).encode(alt.X(**across), name),
-        state.mark_point(color=colour("input"), size=110, filled=True, opacity=1).encode(
+        state.mark_point(color=colour("other"), size=90).encode(alt.X(**across), name),
+        state.mark_point(color=colour("other"), size=110, filled=True, opacity=1).encode(
             alt.X(**(across | {"shorthand": "after:Q"})), name
         ),
+        key("○ before ● after", "other"),
     )
     chart = alt.vconcat(
         bars.properties(width=wide, height=120),

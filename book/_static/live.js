@@ -32,7 +32,6 @@ async function build(name) {
   const figure = document.getElementById(name);
   const spec = JSON.parse(specification(name).textContent);
   delete spec.title; // the words stand next to the figure instead
-  fit(spec, figure.clientWidth);
 
   const live = document.createElement("div");
   live.className = "live";
@@ -49,6 +48,9 @@ async function build(name) {
     mode: "vega-lite",
     tooltip: false,
   });
+  const refit = () => fit(view, spec, figure.clientWidth);
+  await refit();
+  addEventListener("resize", refit);
   const say = (_, sentences) => (words.textContent = sentences.join(" "));
   view.addSignalListener("words", say);
   say("words", view.signal("words"));
@@ -75,11 +77,17 @@ async function build(name) {
   return { view, binds, toAddress };
 }
 
-// Planes are as wide as the column allows: what surrounds them (axis, labels, padding) is fixed.
-function fit(spec, available) {
-  const widest = Math.max(220, available - 80);
-  for (const part of [spec, ...(spec.vconcat ?? [])]) {
-    if (part.width) part.width = Math.min(part.width, widest);
+// Planes are as wide as the column allows, and square ones stay square. What surrounds them depends
+// on their width in turn: on a narrow page the letters are smaller.
+async function fit(view, spec, available) {
+  const plane = spec.vconcat?.[0] ?? spec;
+  let width = plane.width;
+  for (let pass = 0; pass < 3; pass += 1) {
+    view.width(width);
+    if (plane.height === plane.width) view.height(width);
+    await view.runAsync();
+    const excess = view.container().querySelector("svg").getAttribute("width") - available;
+    width = Math.min(plane.width, width - excess);
   }
 }
 
@@ -95,7 +103,7 @@ function allowed(bind, text) {
 }
 
 // state: "name?control=value&…"; controls that it does not name keep their value.
-async function show(state, behavior) {
+async function show(state, behavior, from) {
   const [name, query] = state.split("?");
   if (!specification(name)) return;
   const { view, binds, toAddress } = await wake(name);
@@ -107,6 +115,7 @@ async function show(state, behavior) {
   toAddress();
   await window.MathJax?.startup?.promise; // which moves what is below
   const figure = document.getElementById(name);
+  if (figure.contains(from)) return;
   const { top, bottom } = figure.getBoundingClientRect();
   if (top < 60 || bottom > innerHeight) {
     const block = bottom - top > innerHeight - 60 ? "start" : "nearest";
@@ -118,7 +127,7 @@ document.documentElement.classList.add("live-scripts");
 document.querySelectorAll("button[data-state]").forEach((button) =>
   button.addEventListener("click", () => {
     const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    show(button.dataset.state, calm ? "instant" : "smooth");
+    show(button.dataset.state, calm ? "instant" : "smooth", button);
   }),
 );
 const fromAddress = () => show(location.hash.slice(1), "instant");
