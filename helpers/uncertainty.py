@@ -11,11 +11,12 @@ they are everything but an interval, or everything. Derived in chapter 5. Needs 
 """
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 from scipy import stats
 
-from helpers.validation import choice, finite_number, paired_samples
+from helpers.validation import choice, finite_array, finite_number, paired_samples
 
 
 @dataclass(frozen=True)
@@ -81,25 +82,15 @@ def inverse_interval(x, y, y0, *, level=0.95, kind="mean"):
     After Fieller :cite:p:`fieller1954`; in the notation of Greenwell and Schubert Kabban
     :cite:p:`greenwell2014`, where kind "mean" is called regulation, "observation" calibration.
     """
-    x, y = paired_samples(x, y, at_least=3)
-    y0, level = finite_number("y0", y0), finite_number("level", level)
-    choice("kind", kind, ("mean", "observation"))
-    if not 0 < level < 1:
-        raise ValueError(f"level must lie strictly between 0 and 1, not {level}")
-
+    y0 = finite_number("y0", y0)
+    line = _fitted(x, y, level, kind)
     if np.ptp(y) == 0:
         raise ValueError("y must not be constant: a line without slope or noise has no inverse")
-    # In units of the data's own spread, no square overflows or is lost.
-    n, centre, middle = len(x), x.mean(), y.mean()
-    x_unit, y_unit = np.abs(x - centre).max(), np.abs(y - middle).max()
-    u, v, rise = (x - centre) / x_unit, (y - middle) / y_unit, (y0 - middle) / y_unit
+    rise = (y0 - line.middle) / line.y_unit
     if abs(rise) > 1e100:
         raise ValueError(f"y0 must lie within 1e100 times the spread of y, not at {y0}")
-    squares = np.sum(u**2)
-    W = np.sum(u * v) / squares
-    s2 = np.sum((v - W * u) ** 2) / (n - 2)
-    t2s2 = stats.t.ppf(0.5 + level / 2, df=n - 2) ** 2 * s2
-    own = 1 / n + (1.0 if kind == "observation" else 0.0)
+    centre, x_unit, squares, W = line.centre, line.x_unit, line.squares, line.W
+    t2s2, own = line.t2s2, line.own
 
     # In these units the inequality above is a u² − 2 h u + c ≤ 0.
     a, h, c = W**2 - t2s2 / squares, W * rise, rise**2 - t2s2 * own
@@ -114,6 +105,59 @@ def inverse_interval(x, y, y0, *, level=0.95, kind="mean"):
     shape, message = ("interval", INTERVAL) if a > 0 else ("rays", RAYS)
     low, high = (float(centre + x_unit * end) for end in ends)
     return InverseInterval(float(x0), shape, low, high, float(g), message.format(level))
+
+
+def half_width(x, y, at, *, level=0.95, kind="mean"):
+    """How far from the least-squares line an output may lie, at some inputs, and be no surprise.
+
+    Parameters
+    ----------
+    x, y, level, kind
+        As for :func:`inverse_interval`.
+    at : array_like
+        The inputs.
+
+    Returns
+    -------
+    ndarray of the shape of `at`
+        t s √(1/m + 1/n + (x − x̄)²/S), in the unit of y.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong kind or outside its range.
+    """
+    line = _fitted(x, y, level, kind)
+    u = (finite_array("at", at) - line.centre) / line.x_unit
+    return line.y_unit * np.sqrt(line.t2s2 * (line.own + u**2 / line.squares))
+
+
+def _fitted(x, y, level, kind):
+    """The least-squares line and its doubt, where `centre` and `middle` are 0 and the units are 1.
+
+    In units of the data's own spread, no square overflows or is lost.
+    """
+    x, y = paired_samples(x, y, at_least=3)
+    level = finite_number("level", level)
+    choice("kind", kind, ("mean", "observation"))
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie strictly between 0 and 1, not {level}")
+    n, centre, middle = len(x), x.mean(), y.mean()
+    x_unit, y_unit = np.abs(x - centre).max(), np.abs(y - middle).max()
+    u, v = (x - centre) / x_unit, (y - middle) / (y_unit or 1.0)
+    squares = np.sum(u**2)
+    W = np.sum(u * v) / squares
+    s2 = np.sum((v - W * u) ** 2) / (n - 2)
+    return SimpleNamespace(
+        centre=centre,
+        middle=middle,
+        x_unit=x_unit,
+        y_unit=y_unit,
+        squares=squares,  # Σ (xᵢ − x̄)²
+        W=W,
+        t2s2=stats.t.ppf(0.5 + level / 2, df=n - 2) ** 2 * s2,
+        own=1 / n + (1.0 if kind == "observation" else 0.0),
+    )
 
 
 INTERVAL = "an interval: the slope differs from 0 at the level {:g}"

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from helpers.data import nist_norris, noisy_line
-from helpers.uncertainty import inverse_interval
+from helpers.uncertainty import half_width, inverse_interval
 
 for_each_kind = pytest.mark.parametrize("kind", ["mean", "observation"])
 
@@ -66,6 +66,23 @@ def test_the_set_is_what_its_definition_says(kind, seed, slope, y0):
     clear = abs(slack) > 1e-9 * spread.max()
     inside = np.array([point in found for point in grid])
     np.testing.assert_array_equal(inside[clear], slack[clear] >= 0)
+
+
+@for_each_kind
+@given(seed=st.integers(0, 1000), level=st.sampled_from([0.5, 0.95]), y0=st.floats(-3, 5))
+def test_an_end_is_where_the_output_leaves_the_band(kind, seed, level, y0):
+    x, y = points(seed, n=8, slope=0.3)
+    found = inverse_interval(x, y, y0, level=level, kind=kind)
+    fit = stats.linregress(x, y)
+    ends = np.array([end for end in (found.low, found.high) if abs(end) < 1e6])
+    if ends.size:
+        reach = half_width(x, y, ends, level=level, kind=kind)
+        off = abs(fit.intercept + fit.slope * ends - y0)
+        np.testing.assert_allclose(off, reach, rtol=1e-6, atol=1e-6)
+
+
+def test_the_band_of_points_on_a_line_has_no_width():
+    assert np.all(half_width([0, 1, 2], [5, 5, 5], [[0.5, 7]]) == np.zeros((1, 2)))
 
 
 def test_all_three_shapes_are_met_and_say_why():
