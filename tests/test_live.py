@@ -13,13 +13,20 @@ from urllib.parse import quote
 import numpy as np
 import pytest
 from conftest import ROOT, refused_by_name
+from numpy.polynomial import Polynomial
 from playwright.sync_api import expect
 from scipy import stats
 
-from helpers import explorations, network_explorations
+from helpers import (
+    explorations,
+    image_explorations,
+    interval_explorations,
+    network_explorations,
+)
 from helpers.backend import keras
 from helpers.closed_forms import least_squares, logit, sigmoid
 from helpers.data import bliss_beetles, noisy_line
+from helpers.linear_maps import nearest_solution
 from helpers.reconstruction import reconstruct
 from helpers.training import fit
 
@@ -31,7 +38,9 @@ FIGURES = {
     "fig-descent": "book/03_reconstruction.html",
     "fig-dose": "book/04_sigmoid.html",
     "fig-saturation": "book/04_sigmoid.html",
+    "fig-bands": "book/05_sensitivity.html",
     "fig-starts": "book/06_hidden_units.html",
+    "fig-fade": "book/07_many_inputs.html",
     "fig-kernel": "book/08_rnn.html",
     "fig-gates": "book/09_lstm.html",
 }
@@ -77,6 +86,18 @@ THREE = [1.0, 2.0, 3.0], [1.0, 3.0, 4.0]
         (
             lambda: network_explorations.lstm_step([np.ones((1, 4))], value=0, flag=0, c=0, h=0),
             ["weights", "(2, 4)", "(1, 4)"],
+        ),
+        (
+            lambda: interval_explorations.allowed_inputs(
+                {"three": THREE}, points_of="three", level=0.99, y0=100
+            ),
+            ["level", "0.99", "0.95"],
+        ),
+        (
+            lambda: image_explorations.known_units(
+                np.zeros(64), np.ones((6, 64)), {"a": np.zeros((5, 64))}, way="a", known=0
+            ),
+            ["found", "6", "5"],
         ),
     ],
 )
@@ -346,6 +367,57 @@ def test_the_saturation_agrees_with_a_plain_loop(draw, saturation, cost, start):
 
 
 @one
+def calibrations():
+    x, y = noisy_line(n=100, seed=20180216)
+    six = np.argsort(x)[36:42]
+    return {"all": (x, y), "six": (x[six], y[six])}
+
+
+@one
+def intervals(calibrations):
+    return interval_explorations.allowed_inputs(calibrations, points_of="all", level=0.95, y0=100)
+
+
+@pytest.mark.parametrize(
+    ("data", "level", "y0", "mean", "single"),
+    [
+        ("all", 0.95, 100, "304 to 323", "242 to 385"),
+        ("all", 0.5, 360, "", ""),
+        ("six", 0.75, 60, "−1006 to 307", "−1011 to 312"),
+        ("six", 0.8, 60, "all up to 313 and all from 73722 on", ""),
+        ("six", 0.95, 100, "all up to 377 and all from 475 on", "every input"),
+        ("six", 0.95, 125, "every input", "every input"),
+        ("six", 0.9, 360, "", ""),
+    ],
+)
+def test_the_bars_lie_where_the_output_is_no_surprise(
+    draw, calibrations, intervals, data, level, y0, mean, single
+):
+    x, y = calibrations[data]
+    fit, n = stats.linregress(x, y), len(x)
+    line = Polynomial([fit.intercept, fit.slope])
+    t2s2 = stats.t.ppf(0.5 + level / 2, n - 2) ** 2 * np.sum((y - line(x)) ** 2) / (n - 2)
+    figure = draw(intervals, data=data, level=level, y0=y0)
+    kinds, low, high = figure.data("kind", "low", "high")
+    grid = np.linspace(-50, 1100, 400)
+    for kind, own in enumerate((1 / n, 1 + 1 / n)):
+        squared_reach = t2s2 * (own + Polynomial([-x.mean(), 1]) ** 2 / np.sum((x - x.mean()) ** 2))
+        surprise = (line - y0) ** 2 - squared_reach
+        ends = np.column_stack([low, high])[kinds == kind]
+        shown = np.any((ends[:, :1] <= grid) & (grid <= ends[:, 1:]), axis=0)
+        clear = np.all(abs(ends.ravel()[:, np.newaxis] - grid) > 1, axis=0)  # they are rounded
+        np.testing.assert_array_equal(shown[clear], surprise(grid[clear]) <= 0)
+        for end in np.unique(ends[(ends > -50) & (ends < 1100)]):
+            assert abs(surprise.roots() - end).min() < 0.51
+    at, height, bottom, top = figure.data("x", "y", "low", "high", "i")[:4]
+    np.testing.assert_allclose(height, line(at))
+    np.testing.assert_allclose((top - height) ** 2, squared_reach(at), rtol=0.02)
+    np.testing.assert_allclose(top + bottom, 2 * height)
+    assert f"At the level {level:.0%}, a wanted mean of {y0} allows {mean}" in figure.words
+    assert f"One observed output of {y0} allows {single}" in figure.words
+
+
+@one
 def network():
     """The network of chapter 6."""
     points = np.random.default_rng(0).uniform(-1, 1, (400, 2))
@@ -405,6 +477,45 @@ def test_the_contour_and_the_silent_halves_are_where_the_network_has_them(networ
         assert np.max(np.abs(corner)) > 0.999 - 1e-6
     points = np.array(contour)[:, 1:]
     np.testing.assert_allclose(network(points.astype("float32")), 0.6, atol=0.02)
+
+
+@one
+def layer():
+    """Sixteen units, a scan, and two images moved until they agree with it in 0, 4, … units."""
+    rng = np.random.default_rng(0)
+    K, secret = rng.normal(size=(16, 64)), rng.uniform(size=64)
+    found = {}
+    for name, start in (("grey", np.full(64, 0.5)), ("white", np.zeros(64))):
+        known = [(K[:k], K[:k] @ secret) for k in (4, 8, 12, 16)]
+        ends = [nearest_solution(rows.T, np.zeros(len(z)), z, start=start) for rows, z in known]
+        found[name] = np.array([start, *ends])
+    return K, secret, found
+
+
+@one
+def scan(layer):
+    K, secret, found = layer
+    return image_explorations.known_units(secret, K, found, way="grey", known=8)
+
+
+@pytest.mark.parametrize("known", [0, 4, 16])
+@pytest.mark.parametrize("way", ["grey", "white"])
+def test_the_images_and_errors_are_those_of_the_recovery(draw, layer, scan, way, known):
+    _, secret, found = layer
+    image = found[way][known // 4]
+    figure = draw(scan, way=way, known=known)
+    part, pixel, ink = figure.data("part", "pixel", "ink")
+    shown = ink[np.lexsort((pixel, part))].reshape(3, 64) / 100
+    np.testing.assert_allclose(shown, [image, secret, abs(image - secret)], atol=0.0101)
+    names, count, error, miss = figure.data("name", "count", "image", "output")
+    errors = np.sqrt(np.mean((found[way] - secret) ** 2, axis=1))
+    np.testing.assert_allclose(error[names == way], errors, rtol=1e-2)
+    assert np.all(count[names == way] == [0, 4, 8, 12, 16])
+    np.testing.assert_allclose(miss, 0, atol=1e-9)
+    assert figure.words == (
+        f"Known: {known} of 16 units, met to 0.000. The image is off by {errors[known // 4]:.2f} "
+        "a pixel."
+    )
 
 
 @one

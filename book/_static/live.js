@@ -77,7 +77,7 @@ async function build(name) {
   return { view, binds, toAddress };
 }
 
-// Planes are as wide as the column allows, and square ones stay square. What surrounds them depends
+// Planes are as wide as the column allows, and square ones and pictures keep their shape. What surrounds them depends
 // on their width in turn: on a narrow page the letters are smaller.
 async function fit(view, spec, available) {
   const plane = spec.vconcat?.[0] ?? spec;
@@ -85,6 +85,7 @@ async function fit(view, spec, available) {
   for (let pass = 0; pass < 3; pass += 1) {
     view.width(width);
     if (plane.height === plane.width) view.height(width);
+    if (plane.name === "picture") view.signal("picture_height", (plane.height * width) / plane.width);
     await view.runAsync();
     const excess = view.container().querySelector("svg").getAttribute("width") - available;
     width = Math.min(plane.width, width - excess);

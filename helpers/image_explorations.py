@@ -1,0 +1,149 @@
+"""The live figure of images: how much of one some hidden units give away (chapter 7).
+
+There is no formula for the end of a descent. So the images are computed by the chapter, and go into
+the figure in hundredths of black.
+"""
+
+import altair as alt
+import numpy as np
+
+from helpers.formula import listed
+from helpers.live import (
+    WIDTH,
+    LiveFigure,
+    Parameter,
+    axis,
+    calculated,
+    choice,
+    colour,
+    field,
+    handle,
+    points,
+    rounded,
+    rows,
+    slider,
+)
+from helpers.validation import finite_array, in_shape
+
+
+def known_units(secret, K, found, *, way, known):
+    """A scan beside what was recovered of it, and both errors, against the number of known units.
+
+    Parameters
+    ----------
+    secret : array_like of shape (64,)
+        The scan, row by row, from 0 (white) to 1 (black).
+    K : array_like of shape (units, 64)
+        The layer's weights, one row for each unit, in the order in which the units become known.
+    found : dict of str to array_like of shape (n, 64)
+        For each way of recovery, by name, its images at n numbers of known units: from none to all,
+        in equal steps.
+    way, known : str, int
+        The setting at first: one of the ways, one of the numbers.
+    """
+    K = finite_array("K", K)
+    secret = in_shape("secret", finite_array("secret", secret), (64,))
+    units, n = len(K), len(next(iter(found.values())))
+    step, rest = divmod(units, n - 1)
+    if rest:
+        raise ValueError(f"found must have images in equal steps up to {units} units, not {n}")
+    found = {
+        name: in_shape("found", finite_array("found", x), (n, 64)) for name, x in found.items()
+    }
+    counts = step * np.arange(n)
+    runs = {
+        name: {
+            "count": counts.tolist(),
+            "image": [_rms(x - secret) for x in images],
+            # What is known are values of K x, as far as the bias goes.
+            "output": [_rms(K[:k] @ (x - secret)) for k, x in zip(counts, images)],
+        }
+        for name, images in found.items()
+    }
+
+    way = choice("way", "recovered by", way, list(found))
+    known = slider("known", "known units", known, 0, units, step, drag="invert('concat_1_x', x())")
+    hidden = Parameter("secret", _ink(secret))
+    images = Parameter("images", {name: [_ink(x) for x in found[name]] for name in found})
+    errors = Parameter("errors", runs)
+    image, error = images[way][known / step], errors[way]["image"][known / step]
+    words = [
+        f"Known: {known} of {units} units, met to {errors[way]['output'][known / step]:.3f}.",
+        f"The image is off by {error:.2f} a pixel.",
+    ]
+    chart = alt.vconcat(_images(image, hidden), _errors(runs, way, known, error), spacing=10)
+    return LiveFigure(chart, [way, known, hidden, images, errors], words)
+
+
+def _rms(differences):
+    return rounded(np.sqrt(np.mean(np.square(differences))), 3)[0] if len(differences) else 0.0
+
+
+def _ink(image):
+    return np.round(100 * image).astype(int).tolist()
+
+
+def _images(image, secret):
+    """The image found, the secret, and how far one is from the other, pixel by pixel."""
+    side, apart = 22, 9.4  # of a pixel on the page, and from one image to the next in pixels
+    across = alt.Scale(domain=[0, WIDTH / side], nice=False)
+    down = alt.Scale(domain=[8, -1], nice=False)
+    grey = alt.Scale(domain=[0, 100], range=["#ffffff", "#000000"], clamp=True)
+    part, pixel = np.divmod(np.arange(3 * 64), 64)
+    left, top = apart * part + pixel % 8, pixel // 8
+    pixels = alt.Chart(
+        alt.Data(
+            values=rows(part=part, pixel=pixel, left=left, right=left + 1, top=top, bottom=top + 1)
+        )
+    )
+    found, hidden = image[field("pixel")], secret[field("pixel")]
+    pixels = calculated(pixels, ink=listed([found, hidden, abs(found - hidden)])[field("part")])
+    frames = rows(
+        name=["found", "secret", "how far off"],
+        left=apart * np.arange(3),
+        right=apart * np.arange(3) + 8,
+    )
+    frames = alt.Chart(alt.Data(values=frames))
+    place = {"x": alt.X("left:Q", axis=None, scale=across), "x2": "right"}
+    ink = {"shorthand": "ink:Q", "scale": grey, "legend": None}
+    return alt.layer(
+        # The stroke closes the seams between the pixels.
+        pixels.mark_rect(strokeWidth=0.5).encode(
+            y=alt.Y("top:Q", axis=None, scale=down), y2="bottom", fill=alt.Fill(**ink),
+            stroke=alt.Stroke(**ink), **place,
+        ),
+        frames.mark_rect(filled=False, stroke=colour("data")).encode(
+            y=alt.YDatum(0, axis=None, scale=down), y2=alt.datum(8), **place
+        ),
+        frames.mark_text(align="left", baseline="bottom", dy=-4).encode(
+            x=place["x"], y=alt.YDatum(0, axis=None, scale=down), text="name:N"
+        ),
+    ).properties(width=WIDTH, height=9 * side, name="picture")  # fmt: skip
+
+
+def _errors(runs, way, known, error):
+    """The error of the image, and that of the units' known values, against how many are known."""
+    units = known.definition["bind"]["max"]
+    highest = np.ceil(10 * max(max(run["image"]) for run in runs.values())) / 10
+    runs = alt.Chart(alt.Data(values=[{"name": name, **run} for name, run in runs.items()]))
+    ticks = alt.Axis(values=list(range(0, units + 1, units // 8)))
+    across = alt.X(**axis("count", "known units", [0, units]), axis=ticks)
+    up, low = (alt.Y(**axis(name, "error (rms)", [0, highest])) for name in ("image", "output"))
+    chosen = (field("name") == way).text
+    runs = runs.transform_flatten(["count", "image", "output"])
+    run, others = runs.transform_filter(chosen), runs.transform_filter(f"!{chosen}")
+    faint = {"opacity": 0.4, "strokeWidth": 1.2, "clip": True}
+    look = {
+        name: {"color": colour(name), "point": {"color": colour(name), "size": 24}}
+        for name in ("input", "model")
+    }
+    label = {"align": "left", "dx": 6, "dy": -9}
+    return alt.layer(
+        others.mark_line(color=colour("input"), **faint).encode(across, up, detail="name:N"),
+        run.mark_line(strokeDash=[7, 4], **look["model"]).encode(across, low),
+        run.mark_line(**look["input"]).encode(across, up),
+        points(count=0, image=0, name="the known values")
+        .mark_text(**label)
+        .encode(across, up, text="name:N"),
+        handle(points(count=known, image=error), x=across, y=up),
+    ).properties(width=WIDTH, height=130)

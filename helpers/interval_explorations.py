@@ -1,0 +1,160 @@
+"""The live figure of Fieller's interval: which inputs the data allow (chapter 5).
+
+All ends are computed here, by `uncertainty`, for a grid of levels and outputs.
+"""
+
+import altair as alt
+import numpy as np
+
+from helpers.closed_forms import invert_line, least_squares
+from helpers.formula import listed
+from helpers.live import (
+    WIDTH,
+    LiveFigure,
+    Parameter,
+    axis,
+    calculated,
+    choice,
+    colour,
+    field,
+    handle,
+    points,
+    rounded,
+    rows,
+    slider,
+)
+from helpers.uncertainty import half_width, inverse_interval
+from helpers.validation import paired_samples
+
+KINDS = {"mean": "a wanted mean", "observation": "one observed output"}
+LEVELS = np.arange(50, 100, 5) / 100
+OUTPUTS = np.arange(0, 365, 5)
+LEFT, RIGHT, BOTTOM, TOP = -50, 1100, -150, 420
+SHAPES = ["interval", "rays", "line"]
+FAR = 100_000  # what stands for infinity in the drawing
+
+
+def allowed_inputs(data, *, points_of, level, y0):
+    """The inputs that a fitted line allows for an output: where the output runs in the line's band.
+
+    Parameters
+    ----------
+    data : dict of str to (array_like of shape (n,), array_like of shape (n,))
+        For each set of points, by name, their x and y.
+    points_of, level, y0 : str, float, float
+        The setting at first: one of the sets, a level from 0.5 to 0.95, an output from 0 to 360.
+    """
+    data = {name: paired_samples(x, y, at_least=3) for name, (x, y) in data.items()}
+    grid = np.linspace(LEFT, RIGHT, 47)
+    chosen = choice("data", "points", points_of, list(data))
+    level = slider("level", "level", level, LEVELS[0], LEVELS[-1], 0.05)
+    y0 = slider("y0", "output y₀", y0, 0, 360, 5, drag="invert('y', y())")
+    lines = Parameter("lines", {name: least_squares(x, y) for name, (x, y) in data.items()})
+    ends = Parameter("ends", {name: _ends(x, y) for name, (x, y) in data.items()})
+    reach = Parameter("reach", {name: _reach(x, y, grid) for name, (x, y) in data.items()})
+    at_level = np.rint((level - LEVELS[0]) / 0.05)
+    W, b = lines[chosen][0], lines[chosen][1]
+    found = {kind: ends[chosen][kind][at_level][y0 / 5] for kind in KINDS}
+    words = [
+        f"At the level {level:.0%}, a wanted mean of {y0:d} allows {_told(found['mean'])}.",
+        f"One observed output of {y0:d} allows {_told(found['observation'])}.",
+    ]
+
+    points_row = [
+        row
+        for name, (x, y) in data.items()
+        for row in rows(set=[name] * len(x), x=np.round(x, 2), y=np.round(y, 2))
+    ]
+    scatter = alt.Chart(alt.Data(values=points_row)).transform_filter((field("set") == chosen).text)
+    line = alt.Chart(alt.Data(values=rows(x=grid, i=range(len(grid)))))
+    line = calculated(line, y=W * field("x") + b)
+    across, up = alt.X(**axis("x", "input x", [LEFT, RIGHT])), axis("y", "output y", [BOTTOM, TOP])
+    bands = []
+    for kind in KINDS:
+        half = reach[chosen][kind][at_level][field("i")]
+        band = calculated(line, low=field("y") - half, high=field("y") + half)
+        area = band.mark_area(color=colour("model"), opacity=0.2, clip=True)
+        bands.append(area.encode(across, alt.Y(**up | {"shorthand": "low:Q"}), y2="high"))
+
+    answer = points(x=invert_line(y0, W, b), y=y0)
+    chart = alt.layer(
+        *bands,
+        scatter.mark_circle(size=26, color=colour("data"), opacity=0.75).encode(
+            across, alt.Y(**up)
+        ),
+        line.mark_line(color=colour("model"), clip=True).encode(across, alt.Y(**up)),
+        answer.mark_rule(color=colour("wanted"), strokeDash=[7, 4], strokeWidth=2).encode(y="y:Q"),
+        *_bars(listed(found.values()), y0),
+        handle(answer),
+    ).properties(width=WIDTH, height=340)
+    return LiveFigure(chart, [chosen, level, y0, lines, ends, reach], words)
+
+
+def _ends(x, y):
+    """For each kind, level and output: low, high, and the number of the shape in SHAPES."""
+
+    def row(found):
+        ends = np.round(np.clip([found.low, found.high], -FAR, FAR)).astype(int)
+        return [*ends.tolist(), SHAPES.index(found.shape)]
+
+    return {
+        kind: [
+            [row(inverse_interval(x, y, y0, level=level, kind=kind)) for y0 in OUTPUTS]
+            for level in LEVELS
+        ]
+        for kind in KINDS
+    }
+
+
+def _reach(x, y, grid):
+    return {
+        kind: [rounded(half_width(x, y, grid, level=level, kind=kind), 3) for level in LEVELS]
+        for kind in KINDS
+    }
+
+
+def _told(found):
+    low, high, shape = found[0], found[1], found[2]
+    return listed(
+        [
+            f"{low:.0f} to {high:.0f}",
+            f"all up to {low:.0f} and all from {high:.0f} on",
+            "every input",
+        ]
+    )[shape]
+
+
+def _bars(found, y0):
+    """For each kind, a bar under the inputs that are allowed; an arrow where it goes on."""
+    kind, part = field("kind"), field("part")
+    low, high = found[kind][0], found[kind][1]
+    parted = found[kind][2] == SHAPES.index("rays")
+    parts = calculated(
+        alt.Chart(alt.Data(values=rows(kind=[0, 0, 1, 1], part=[0, 1, 0, 1]))),
+        height=listed([-75, -120])[kind],
+        low=np.where(parted, listed([-FAR, high])[part], low),
+        high=np.where(parted, listed([low, FAR])[part], high),
+        y0=y0,
+        left=LEFT,
+        right=RIGHT,
+        label=listed(KINDS.values())[kind],
+    )
+    orange = {"color": colour("input"), "clip": True}
+    widths = alt.StrokeWidth("kind:O", scale=alt.Scale(range=[8, 3]), legend=None)
+    dotted = parts.mark_rule(strokeDash=[2, 3], strokeWidth=1.5, **orange)
+    layers = [
+        parts.mark_rule(**orange).encode(x="low:Q", x2="high", y="height:Q", strokeWidth=widths),
+        parts.transform_filter("datum.part == 0")
+        .mark_text(align="left", dx=4, dy=-11)
+        .encode(x="left:Q", y="height:Q", text="label:N"),
+    ]
+    for end, edge, beyond in (("low", "left", "<"), ("high", "right", ">")):
+        inside = f"datum.low < {RIGHT} && datum.high > {LEFT} && datum.{end} {beyond} datum.{edge}"
+        arrow = parts.transform_filter(inside).mark_point(
+            shape=f"triangle-{edge}", size=160, filled=True, opacity=1, color=colour("input")
+        )
+        layers += [
+            dotted.encode(x=f"{end}:Q", y="height:Q", y2="y0"),
+            arrow.encode(x=f"{edge}:Q", y="height:Q"),
+        ]
+    return layers
