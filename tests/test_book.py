@@ -8,6 +8,7 @@ import sys
 import urllib.parse
 from pathlib import Path
 
+import pdf
 import pytest
 from conftest import CONTENTS, HTML, ROOT, failed
 
@@ -50,7 +51,8 @@ def test_a_chapter_ran_to_its_end(pages, name):
 def test_every_page_of_the_contents_was_built_and_no_other(pages):
     assert len(CONTENTS) >= 9
     others = {"index.html", "search.html", "404.html"}
-    assert set(pages) == {f"{name}.html" for name in CONTENTS} | others
+    read = {name for name in pages if not name.startswith("_modules/")}  # not the code of helpers
+    assert read == {f"{name}.html" for name in CONTENTS} | others
 
 
 def test_no_page_loads_anything_from_elsewhere(pages):
@@ -112,6 +114,55 @@ def test_nothing_superfluous_is_shipped(pages):
     assert not list(HTML.rglob("*thebe*"))
 
 
+def test_the_works_cited_lead_to_their_sources(pages):
+    works = pdf.read(pages["book/bibliography.html"]).select("div.citation")
+    assert len(works) >= 30
+    without = [work.get_text() for work in works if not work.select("a.external")]
+    assert len(without) == 3, without  # for which no address could be confirmed
+    for author, work in zip(("Kelly", "Linden", "Witkovský"), sorted(without)):
+        assert author in work
+
+
+def test_the_title_page_shows_pictures_that_lead_to_where_they_are_from(pages):
+    glimpses = pdf.read(pages["book/index.html"]).select("ul.glimpses a")
+    assert len(glimpses) == 3
+    for link in glimpses:
+        page, place = link["href"].split("#")
+        figure = pdf.read(pages[f"book/{page}"]).find(id=place)
+        drawings = {Path(image["src"]).stem for image in figure.select("img")}
+        light, dark = (Path(image["src"]).stem for image in link.select("img"))
+        assert re.sub(r"-\d+-\d+$", "", light) in drawings
+        assert dark == f"{light}-dark"
+        assert link.get_text().strip()
+
+
+def test_the_overview_of_the_helpers_leads_to_each_of_them(pages):
+    listed = [a["href"].split("#")[-1] for a in pdf.read(pages["book/helpers.html"]).select("td a")]
+    assert listed[0] == "helpers.reconstruction.reconstruct"
+    described = []
+    for name in ("search", "formulas", "figures"):
+        page = pdf.read(pages[f"book/helpers_{name}.html"])
+        described += [sign["id"] for sign in page.select("section > dl.py > dt.sig")]
+        assert len(page.select("a:has(> .viewcode-link)")) >= 10
+    assert set(described) - set(listed) == {"helpers.small_systems.nearest"}  # behind the search
+    search = pages["book/helpers_search.html"].read_text(encoding="utf-8")
+    assert search.count("A run has converged when") == 1  # atol and rtol are told together
+
+
+CALLED = {"01_dataset": "noisy_line", "03_reconstruction": "reconstruct", "09_lstm": "replay"}
+
+
+@pytest.mark.parametrize(("chapter", "helper"), CALLED.items())
+def test_a_chapter_leads_to_the_helpers_that_it_calls(pages, chapter, helper):
+    page = pdf.read(pages[f"book/{chapter}.html"])
+    links = page.select('.cell_input a[href^="helpers_"]')
+    assert helper in {link["href"].rsplit(".", 1)[-1] for link in links}
+    assert len({link["href"] for link in links}) == len(links)  # each once
+    for link in links:
+        before = link.previous_sibling
+        assert not (before and before.get_text().endswith(".")), "a method of another object"
+
+
 # --- in a browser ------------------------------------------------------------------------------
 
 
@@ -139,10 +190,17 @@ def test_solutions_are_folded_and_open(pages, browser, visit):
 
 
 @pytest.mark.browser
-def test_the_search_finds_a_term_from_disk(pages, browser):
+def test_the_search_quotes_the_pages_it_finds_from_disk_and_lists_each_once(pages, browser, visit):
     context = browser.new_context(offline=True)
-    page = context.new_page()
-    page.goto(pages["search.html"].as_uri() + "?q=logit")
-    page.locator("#search-results li a").first.wait_for(timeout=10_000)
-    assert "sigmoid" in page.locator("#search-results").inner_html()
+    page, complaints = visit(context, pages["search.html"], "?q=forget")
+    results = page.locator("#search-results li")
+    page.get_by_text("Search finished").wait_for()
+    assert results.first.locator("a").get_attribute("href") == "book/notation.html#term-forget-gate"
+    found = [a.get_attribute("href").split("#")[0] for a in results.locator("a").all()]
+    assert "book/09_lstm.html" in found
+    assert len(set(found)) == len(found)
+    for quoted in results.locator("p.context").all_inner_texts():
+        assert "forget" in quoted.lower()
+    assert results.locator("p.context").count() == len(found)
+    assert not complaints
     context.close()

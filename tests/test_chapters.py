@@ -174,7 +174,7 @@ NOT_MEASURED = [
     r"\*Time:\* about \d+ minutes",
     r"\b[Cc]hapters? \d+(?: (?:and|to) \d+)?",
     r"\b(?:In|of|February) (?:1[89]|20)\d\d\b|\b\d+ February\b",  # dates
-    r"float(?:32|64)|8×8|CC BY 4\.0",  # names
+    r"float(?:32|64)|8×8|CC BY 4\.0|Python 3\.\d+ to 3\.\d+",  # names
     r"\\t?frac\d\d?",  # one half, and the like
 ]
 

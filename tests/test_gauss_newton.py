@@ -7,7 +7,6 @@ from scipy import optimize
 
 from helpers import loops, verdicts
 from helpers.backend import keras, tf
-from helpers.linear_maps import nearest_solution
 from helpers.priors import L2, TotalVariation
 from helpers.reconstruction import reconstruct
 from helpers.small_systems import nearest
@@ -50,10 +49,7 @@ def test_one_step_leads_to_the_nearest_solution(n, m, scaled, dtype):
     assert found.n_iter[0] == 1
     # In units of the scale. What the target cannot say, as it is rounded, is left out.
     K = kernel * scale[:, np.newaxis]
-    if n >= m:
-        u = nearest_solution(K, np.zeros(m), target, start=start / scale)
-    else:
-        u = start / scale + np.linalg.lstsq(K.T, target - start @ kernel, rcond=None)[0]
+    u = start / scale + np.linalg.lstsq(K.T, target - start @ kernel, rcond=None)[0]
     terms = (abs(there) + abs(start)) @ abs(kernel)  # rounding of the output, by its largest sum
     allowed = 4 * np.finfo(dtype).eps * (n * terms.max() / np.linalg.norm(K, -2) + abs(u).max())
     np.testing.assert_allclose(found.x[0] / scale, u, rtol=0, atol=allowed)

@@ -284,6 +284,12 @@ def test_a_chapter_loads_little_before_one_scrolls(pages, browser):
         assert len(drawings) < path.read_text(encoding="utf-8").count("drawn-light")
 
 
+def test_the_title_page_loads_its_live_figure_and_pictures_but_little_else(pages, browser):
+    loaded = first_view(browser, pages["book/index.html"])
+    assert "vega.js" in loaded
+    assert sum(loaded.values()) <= 700_000, loaded
+
+
 def test_pages_describe_themselves(pages):
     titles, descriptions = [], []
     for name, path in read(pages).items():

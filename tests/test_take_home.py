@@ -35,6 +35,26 @@ def test_the_zip_holds_what_a_notebook_needs(contents_of_zip, pages):
     assert 'href="../notebooks.zip"' in title_page
 
 
+def test_it_says_which_python_it_needs_wherever_that_is_asked(contents_of_zip, pages):
+    project = (pdf.ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    first, beyond = map(
+        int, re.search(r"requires-python = \">=3\.(\d+),<3\.(\d+)\"", project).groups()
+    )
+    needed = f"Python 3.{first} to 3.{beyond - 1}"
+    title_page = pdf.read(pages["book/index.html"]).get_text()
+    assert needed in re.sub(r"\s+", " ", title_page)
+    assert needed in (contents_of_zip / "README.txt").read_text()
+    assert needed in (pdf.ROOT / "Makefile").read_text(encoding="utf-8")
+    assert needed in (pdf.ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_title_page_leads_to_the_pdf_or_says_how_to_make_it(pages):
+    page = pdf.read(pages["book/index.html"])
+    there = (pdf.HTML / pdf.NAME).is_file()
+    assert bool(page.select(f'a[href="../{pdf.NAME}"]')) == there
+    assert ("make pdf" in page.get_text()) == (not there)
+
+
 def test_its_notebooks_run_there_with_its_own_helpers(contents_of_zip):
     name = "your_own_network.ipynb"
     notebook = nbformat.read(contents_of_zip / name, as_version=4)

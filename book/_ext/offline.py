@@ -1,9 +1,10 @@
 """Make the built book self-contained: it opens from disk, with no network.
 
 MathJax comes from the package sphinx-mathjax-offline. Thebe, which Jupyter
-Book prepares on every page to run cells on a distant server, is left out. What
-no page loads is removed: most of MathJax, source maps, the theme's own
-templates, and all but a dozen of the two thousand icons in the theme's script.
+Book prepares on every page to run cells on a distant server, is left out, and
+so is MathJax where there are no formulas. What no page loads is removed: most
+of MathJax, source maps, the theme's own templates, and all but a dozen of the
+two thousand icons in the theme's script.
 """
 
 import re
@@ -38,7 +39,7 @@ ICON = re.compile(
 def setup(app):
     app.connect("config-inited", load_parts_of_mathjax)
     app.connect("builder-inited", make_folder)
-    app.connect("html-page-context", leave_out_thebe, priority=900)
+    app.connect("html-page-context", leave_out_unused, priority=900)
     app.connect("build-finished", prune, priority=900)
     return {"parallel_read_safe": True}
 
@@ -55,14 +56,18 @@ def make_folder(app):
     (Path(app.outdir) / "_static").mkdir(parents=True, exist_ok=True)
 
 
-def leave_out_thebe(app, pagename, templatename, context, doctree):
-    def names_thebe(file):
+def leave_out_unused(app, pagename, templatename, context, doctree):
+    # Sphinx takes the formulas of all chapters for the title page's, too.
+    formulas = 'class="math' in context.get("body", "")
+    unused = "thebe" if formulas else "thebe|mathjax"
+
+    def is_unused(file):
         body = getattr(file, "attributes", {}).get("body", "")
-        return "thebe" in f"{file} {body}".lower()
+        return re.search(unused, f"{file} {body}", re.IGNORECASE)
 
     for kind in ("script_files", "css_files"):
         files = context.get(kind, [])
-        context[kind] = [file for file in files if not names_thebe(file)]
+        context[kind] = [file for file in files if not is_unused(file)]
 
 
 def prune(app, exception):

@@ -21,7 +21,7 @@ NAME = "running-a-network-backwards.pdf"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FURNITURE = (
     "script, summary, button.copybtn, .headerlink, .live, .drawn-dark, "
-    "[role=tooltip]"
+    "[role=tooltip], a:has(> .viewcode-link)"
 )
 STYLES = ("pygments.css", "fonts.css", "folds.css", "print.css")
 
@@ -48,7 +48,9 @@ def articles(contents):
     """Title and article of each page, in the order of the contents."""
     names = [contents["root"]]
     for part in contents["parts"]:
-        names += [chapter["file"] for chapter in part["chapters"]]
+        for chapter in part["chapters"]:
+            sections = chapter.get("sections", ())
+            names += [page["file"] for page in (chapter, *sections)]
     for name in names:
         article = read(HTML / f"{name}.html").select_one("article")
         for check in article.select("details.check"):
@@ -99,7 +101,8 @@ def move_solutions(article, appendix, soup):
 def document(contents, numbers):
     """The whole book as one HTML document: str."""
     front = BeautifulSoup(COVER, "html.parser")
-    page = (HTML / f"{contents['root']}.html").read_text(encoding="utf-8")
+    first = contents["parts"][0]["chapters"][0]["file"]
+    page = (HTML / f"{first}.html").read_text(encoding="utf-8")
     front.script.string = re.search(r"window\.MathJax = [^<]*", page)[0]
     pages, appendix = front.main, front.select_one("#solutions")
     listing, title = front.select_one("#contents ol"), front.header

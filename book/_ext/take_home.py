@@ -2,7 +2,7 @@
 
 A link such as `[one zip](take-home:notebooks.zip)` leads to a file beside the
 pages. The zip is written by every build; the PDF is made from the finished
-pages by `make pdf`, and until then its link is plain text.
+pages by `make pdf`, and until then its link is plain text that says so.
 """
 
 import zipfile
@@ -35,7 +35,9 @@ class LinkFiles(SphinxPostTransform):
                 if name == ZIP or (Path(self.app.outdir) / name).is_file():
                     link["refuri"] = "../" * self.env.docname.count("/") + name
                 else:
-                    link.replace_self(link.children)
+                    how = nodes.Text(" once "), nodes.literal("", "make pdf")
+                    made = nodes.Text(" has made it")
+                    link.replace_self([*link.children, *how, made])
 
 
 def pages_whose_links_changed(app, env, added, changed, removed):
