@@ -3,11 +3,10 @@
 MathJax comes from the package sphinx-mathjax-offline. Thebe, which Jupyter
 Book prepares on every page to run cells on a distant server, is left out, and
 so is MathJax where there are no formulas. What no page loads is removed: most
-of MathJax, source maps, the theme's own templates, and all but a dozen of the
-two thousand icons in the theme's script.
+of MathJax, source maps, the theme's own templates, and its two thousand icons:
+`icons.css` draws the dozen that show.
 """
 
-import re
 import shutil
 from pathlib import Path
 
@@ -26,13 +25,8 @@ NOT_LOADED = (
     "**/*.map",
     "*-macros.html",
     "locales",
-    "vendor/fontawesome",  # its fonts; the icons come from its script
-)
-
-# An entry of Font Awesome's tables: name:[width,height,[aliases],code,path],
-ICON = re.compile(
-    r'"?([a-z0-9-]+)"?:\[\d+,\d+,\[[^\]]*\],'
-    r'"[0-9a-f]*",(?:"[^"]*"|\[[^\]]*\])\],?'
+    "scripts/fontawesome.js*",
+    "vendor/fontawesome",
 )
 
 
@@ -86,15 +80,3 @@ def prune(app, exception):
     for pattern in NOT_LOADED:
         for path in static.glob(pattern):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-    keep_icons_that_are_shown(Path(app.outdir))
-
-
-def keep_icons_that_are_shown(out):
-    pages = (path.read_text(encoding="utf-8") for path in out.rglob("*.html"))
-    shown = {
-        name for page in pages for name in re.findall(r"\bfa-([\w-]+)", page)
-    }
-    script = out / "_static" / "scripts" / "fontawesome.js"
-    icons = script.read_text(encoding="utf-8")
-    kept = ICON.sub(lambda icon: icon[0] if icon[1] in shown else "", icons)
-    script.write_text(kept, encoding="utf-8")

@@ -6,9 +6,9 @@ document is printed twice: the first time tells the page numbers that the
 contents need.
 """
 
-import re
 import shutil
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import yaml
 from bs4 import BeautifulSoup
@@ -73,7 +73,7 @@ def articles(contents):
 def within(href, page, names):
     """A link to a page of the book becomes one to a place in the document."""
     file, _, place = href.partition("#")
-    if re.match(r"\w+:", href):
+    if urlsplit(href).scheme:
         return href
     target = Path(file).stem if file else page
     if target not in {Path(name).name for name in names}:
@@ -102,8 +102,9 @@ def document(contents, numbers):
     """The whole book as one HTML document: str."""
     front = BeautifulSoup(COVER, "html.parser")
     first = contents["parts"][0]["chapters"][0]["file"]
-    page = (HTML / f"{first}.html").read_text(encoding="utf-8")
-    front.script.string = re.search(r"window\.MathJax = [^<]*", page)[0]
+    scripts = read(HTML / f"{first}.html").select("script")
+    settings = (s.string for s in scripts if "window.MathJax" in s.text)
+    front.script.string = next(settings)
     pages, appendix = front.main, front.select_one("#solutions")
     listing, title = front.select_one("#contents ol"), front.header
     parts = {

@@ -2,7 +2,9 @@
 
 * A glossary term shows its definition to who hovers over it or reaches it by
   keyboard; `book.js` places it, and puts it away on Escape.
-* Figures below the fold are loaded late.
+* Figures below the fold are loaded late, and their room is kept.
+* No line ends within "Fig. 1.3", "Equation (3.1)", "20 000" or "12 mm", nor
+  between a formula and the comma that follows it.
 * Pages describe themselves to search engines and to who shares them. Where
   the book will stand is told by the environment variable SITE_URL, which the
   page for addresses that lead nowhere (404.html) needs, too.
@@ -10,31 +12,162 @@
 """
 
 import html
-import itertools
 import os
+import posixpath
 import re
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
+from xml.etree import ElementTree
 
 from docutils import nodes
+from sphinx.transforms.post_transforms import SphinxPostTransform
 
 GLOSSARY = "book/notation"
-TERM = re.compile(
-    r'<a class="reference internal"[^>]*#(term-[\w-]+)"[^>]*>'
-    r'<span class="xref std std-term">.*?</a>',
-    re.DOTALL,
-)
+KEPT_AS_WRITTEN = (nodes.literal, nodes.math, nodes.FixedTextElement)
+THOUSANDS = re.compile(r"(?<=\d) (?=\d{3}(?!\d))")
+UNIT = re.compile(r"(?<=\d) (?=(?:%|mg|mm|kB|MB|GB)(?!\w))")
+STOP = re.compile(r"[,.;:!?)\]’”]+")
+NO_BREAK, NARROW_NO_BREAK = "\u00a0", "\u202f"
 
-DRAWING = re.compile(r'<img [^>]*src="[^"]*_images/([^"]*\.svg)"')
-SIZE = re.compile(r'<svg [^>]*viewBox="\S+ \S+ (\S+) (\S+)"', re.DOTALL)
+
+class ExplainedTerm(nodes.reference):
+    """A link to a term of the glossary, with its definition."""
+
+
+class Drawing(nodes.image):
+    """An SVG that is loaded late. Its attribute `size`: width and height."""
 
 
 def setup(app):
+    app.add_node(ExplainedTerm, html=(visit_term, depart_term))
+    app.add_node(Drawing, html=(visit_drawing, None))
+    citation = visit_citation, depart_citation
+    app.add_node(nodes.citation, override=True, html=citation)
+    app.add_post_transform(ExplainTerms)
+    app.add_post_transform(LoadDrawingsLate)
+    app.add_post_transform(KeepTogether)
     app.connect("config-inited", place_the_book, priority=100)
     app.connect("html-page-context", describe)
-    app.connect("html-page-context", aid)
     app.connect("build-finished", let_404_open_from_disk)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+class ExplainTerms(SphinxPostTransform):
+    default_priority = 900  # when the links are resolved
+    formats = ("html",)
+
+    def run(self, **kwargs):
+        terms = [
+            inner.parent
+            for inner in self.document.findall(nodes.inline)
+            if "std-term" in inner["classes"]
+        ]
+        for number, link in enumerate(terms, 1):
+            target = link.get("refuri") or f"#{link['refid']}"
+            link.replace_self(
+                ExplainedTerm(
+                    "",
+                    "",
+                    *link.children,
+                    refuri=target,
+                    note=f"definition-{number}",
+                )
+            )
+
+
+def visit_term(self, node):
+    link = {"href": node["refuri"], "aria-describedby": node["note"]}
+    self.body.append('<span class="explained">')
+    self.body.append(
+        self.starttag(node, "a", "", CLASS="reference internal", **link)
+    )
+
+
+def depart_term(self, node):
+    told = glossary(self.builder)[urlsplit(node["refuri"]).fragment]
+    note = f'<span role="tooltip" id="{node["note"]}">{told}</span>'
+    self.body.append(f"</a>{note}</span>")
+
+
+def glossary(builder):
+    """The definitions as HTML, by the identifiers of their terms."""
+    if not hasattr(builder, "glossary_definitions"):
+        doctree = builder.env.get_and_resolve_doctree(GLOSSARY, builder)
+        builder.glossary_definitions = {
+            identifier: "".join(
+                builder.render_partial(child)["fragment"]
+                for child in item[-1][0].children
+            )
+            for item in doctree.findall(nodes.definition_list_item)
+            for term in item.findall(nodes.term)
+            for identifier in term["ids"]
+        }
+    return builder.glossary_definitions
+
+
+class LoadDrawingsLate(SphinxPostTransform):
+    default_priority = 20  # when there are those for the dark page, too
+    formats = ("html",)
+
+    def run(self, **kwargs):
+        for image in list(self.document.findall(nodes.image)):
+            path = Path(self.env.srcdir, image["uri"])
+            if path.suffix == ".svg":
+                opened = ElementTree.iterparse(path, events=["start"])
+                _, drawing = next(opened)
+                size = drawing.get("viewBox").split()[2:]
+                image.replace_self(Drawing("", size=size, **image.attributes))
+
+
+def visit_drawing(self, node):
+    name = quote(self.builder.images[node["uri"]])
+    width, height = node["size"]
+    attributes = {
+        "src": posixpath.join(self.builder.imgpath, name),
+        "alt": node.get("alt", ""),
+        "width": width,
+        "height": height,
+        "loading": "lazy",
+    }
+    self.body.append(self.emptytag(node, "img", "\n", **attributes))
+
+
+class KeepTogether(SphinxPostTransform):
+    default_priority = 900  # when the links are resolved
+
+    def run(self, **kwargs):
+        for text in list(self.document.findall(nodes.Text)):
+            if isinstance(text.parent, KEPT_AS_WRITTEN):
+                continue
+            kept = THOUSANDS.sub(NARROW_NO_BREAK, text)
+            kept = UNIT.sub(NO_BREAK, kept)
+            if "std-numref" in text.parent.get("classes", ()):
+                kept = kept.replace(" ", NO_BREAK)
+            elif kept.endswith("Equation "):
+                kept = kept[:-1] + NO_BREAK
+            if kept != text:
+                text.parent.replace(text, nodes.Text(kept))
+        for formula in list(self.document.findall(nodes.math)):
+            after = formula.next_node(descend=False, siblings=True)
+            stop = isinstance(after, nodes.Text) and STOP.match(after)
+            if stop:
+                rest = nodes.Text(after[stop.end() :])
+                after.parent.replace(after, rest)
+                kept = nodes.inline(classes=["kept-together"])
+                formula.replace_self(kept)
+                kept += [formula, nodes.Text(stop[0])]
+
+
+def visit_citation(self, node):
+    """As docutils writes it, but for the role, which a list cannot hold."""
+    if not isinstance(node.previous_sibling(), nodes.citation):
+        self.body.append('<div role="list" class="citation-list">\n')
+    entry = self.starttag(node, "div", CLASS="citation", role="listitem")
+    self.body.append(entry)
+
+
+def depart_citation(self, node):
+    type(self).depart_citation(self, node)
 
 
 def place_the_book(app, config):
@@ -83,51 +216,8 @@ def first_words(doctree):
     return said
 
 
-def aid(app, pagename, templatename, context, doctree):
-    body = context.get("body", "")
-    body = body.replace('role="doc-biblioentry"', 'role="listitem"')
-    body = DRAWING.sub(lambda match: load_late(app, match), body)
-    if doctree is not None and "std-term" in body:
-        definitions = glossary(app)
-        numbers = itertools.count(1)
-
-        def explain(match):
-            name = f"definition-{next(numbers)}"
-            link = match[0].replace("<a ", f'<a aria-describedby="{name}" ', 1)
-            told = definitions[match[1]]
-            note = f'<span role="tooltip" id="{name}">{told}</span>'
-            return f'<span class="explained">{link}{note}</span>'
-
-        body = TERM.sub(explain, body)
-    context["body"] = body
-
-
-def load_late(app, drawing):
-    """The image, to be loaded late, with room kept for it."""
-    sources = {name: uri for uri, name in app.builder.images.items()}
-    path = Path(app.srcdir, sources[drawing[1]])
-    width, height = SIZE.search(path.read_text(encoding="utf-8")).groups()
-    return f'{drawing[0]} width="{width}" height="{height}" loading="lazy"'
-
-
 def let_404_open_from_disk(app, exception):
     page = Path(app.outdir) / "404.html"
     if not app.config.html_baseurl and page.is_file():
         text = page.read_text(encoding="utf-8")
         page.write_text(text.replace('="/', '="'), encoding="utf-8")
-
-
-def glossary(app):
-    """The definitions as HTML, by the identifiers of their terms."""
-    if not hasattr(app, "glossary_definitions"):
-        doctree = app.env.get_and_resolve_doctree(GLOSSARY, app.builder)
-        app.glossary_definitions = {
-            identifier: "".join(
-                app.builder.render_partial(child)["fragment"]
-                for child in item[-1][0].children
-            )
-            for item in doctree.findall(nodes.definition_list_item)
-            for term in item.findall(nodes.term)
-            for identifier in term["ids"]
-        }
-    return app.glossary_definitions

@@ -1,16 +1,20 @@
-// What scrolls inside itself can be reached by keyboard, and so be scrolled.
-function reachable() {
-  const parts = "mjx-container[display=true], .cell_output pre, div.highlight pre, .pst-scrollable-table-container, .bd-article table";
-  for (const part of document.querySelectorAll(parts)) {
-    if (part.scrollWidth > part.clientWidth) part.tabIndex = 0;
-    else part.removeAttribute("tabindex");
-  }
+// What scrolls inside itself can be reached by keyboard, and so be scrolled; it fades where it goes on.
+const wide = "mjx-container[display=true], .cell_output pre, div.highlight pre, .pst-scrollable-table-container, .bd-article table";
+function fade(part) {
+  part.classList.toggle("goes-on", part.scrollLeft + part.clientWidth < part.scrollWidth - 1);
 }
+const sizes = new ResizeObserver((changes) => {
+  for (const { target } of changes) {
+    if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;
+    else target.removeAttribute("tabindex");
+    fade(target);
+  }
+});
 addEventListener("load", async () => {
   await window.MathJax?.startup?.promise;
-  reachable();
+  document.querySelectorAll(wide).forEach((part) => sizes.observe(part));
 });
-addEventListener("resize", reachable);
+addEventListener("scroll", ({ target }) => target.matches?.(wide) && fade(target), { capture: true, passive: true });
 
 // The definition of a glossary term stays on the screen, and goes on Escape.
 for (const term of document.querySelectorAll(".explained")) {
