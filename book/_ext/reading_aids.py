@@ -64,15 +64,8 @@ class ExplainTerms(SphinxPostTransform):
         ]
         for number, link in enumerate(terms, 1):
             target = link.get("refuri") or f"#{link['refid']}"
-            link.replace_self(
-                ExplainedTerm(
-                    "",
-                    "",
-                    *link.children,
-                    refuri=target,
-                    note=f"definition-{number}",
-                )
-            )
+            told = {"refuri": target, "note": f"definition-{number}"}
+            link.replace_self(ExplainedTerm("", "", *link.children, **told))
 
 
 def visit_term(self, node):
@@ -151,10 +144,10 @@ class KeepTogether(SphinxPostTransform):
             after = formula.next_node(descend=False, siblings=True)
             stop = isinstance(after, nodes.Text) and STOP.match(after)
             if stop:
-                rest = nodes.Text(after[stop.end() :])
-                after.parent.replace(after, rest)
                 kept = nodes.inline(classes=["kept-together"])
-                formula.replace_self(kept)
+                rest = nodes.Text(after[stop.end() :])
+                parent, place = formula.parent, formula.parent.index(formula)
+                parent[place : place + 2] = [kept, rest]
                 kept += [formula, nodes.Text(stop[0])]
 
 
