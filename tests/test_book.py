@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pdf
 import pytest
-from conftest import CONTENTS, HTML, ROOT, failed, pdf
+from conftest import CONTENTS, HTML, ROOT, failed
 
 
 class Page(html.parser.HTMLParser):
