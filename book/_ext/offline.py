@@ -2,9 +2,10 @@
 
 MathJax comes from the package sphinx-mathjax-offline. Thebe, which Jupyter
 Book prepares on every page to run cells on a distant server, is left out, and
-so is MathJax where there are no formulas. What no page loads is removed: most
-of MathJax, source maps, the theme's own templates, and its two thousand icons:
-`icons.css` draws the dozen that show.
+so are MathJax and the styles of sphinx-design on pages that have no formula or
+none of its parts. What no page loads is removed: most of MathJax, source maps,
+the theme's own templates, and its two thousand icons: `icons.css` draws the
+dozen that show.
 """
 
 import shutil
@@ -51,17 +52,21 @@ def make_folder(app):
 
 
 def leave_out_unused(app, pagename, templatename, context, doctree):
+    body = context.get("body", "")
+    unused = ["thebe"]
+    if 'class="sd-' not in body:
+        unused += ["sphinx-design", "design-tabs"]
     # Sphinx takes the formulas of all chapters for the title page's, too.
-    formulas = 'class="math' in context.get("body", "")
-    unused = ("thebe",) if formulas else ("thebe", "mathjax")
+    if 'class="math' not in body:
+        unused += ["mathjax"]
 
-    def is_unused(file):
-        body = getattr(file, "attributes", {}).get("body", "")
-        return any(name in f"{file} {body}".lower() for name in unused)
+    def is_used(file):
+        script = getattr(file, "attributes", {}).get("body", "")
+        named = f"{file} {script}".lower()
+        return not any(name in named for name in unused)
 
     for kind in ("script_files", "css_files"):
-        files = context.get(kind, [])
-        context[kind] = [file for file in files if not is_unused(file)]
+        context[kind] = list(filter(is_used, context.get(kind, [])))
 
 
 def prune(app, exception):
