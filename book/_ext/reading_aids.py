@@ -130,6 +130,8 @@ class KeepTogether(SphinxPostTransform):
 
     def run(self, **kwargs):
         for text in list(self.document.findall(nodes.Text)):
+            if text.parent is None:  # in the bibliography
+                continue
             if isinstance(text.parent, KEPT_AS_WRITTEN):
                 continue
             kept = THOUSANDS.sub(NARROW_NO_BREAK, text)
