@@ -78,8 +78,8 @@ def inverse_of_line(x, y, W, b, y0):
         ),
         line.mark_line(color=colour("model"), clip=True).encode(alt.X(**across), alt.Y(**up)),
         *_way_back(answer),
-        _bar(answer, x0 - mean, x0 + mean, -45, 8, "a wanted mean"),
-        _bar(answer, x0 - single, x0 + single, -85, 3, "one output"),
+        _bar(answer, "mean", x0 - mean, x0 + mean, -45, 8, "a wanted mean"),
+        _bar(answer, "single", x0 - single, x0 + single, -85, 3, "one output"),
         handle(answer),
     ).properties(width=WIDTH, height=330)
     return LiveFigure(chart, [y0], words)
@@ -322,10 +322,11 @@ def _way_back(answer):
     )
 
 
-def _bar(answer, low, high, height, width, label):
+def _bar(answer, name, low, high, height, width, label):
     """An interval of inputs, drawn at a height on the output axis, and beside it what it is for."""
     far = high > 600  # right of the plane's middle, where the words have room on the left
-    place = calculated(answer, low=low, high=high, height=height, beside=np.where(far, low, high))
+    place = calculated(answer, height=height, beside=np.where(far, low, high))
+    place = calculated(place, **{f"{name}_low": low, f"{name}_high": high})
     text = place.mark_text(
         text=label,
         align=alt.expr(written(np.where(far, "right", "left"))),
@@ -333,7 +334,7 @@ def _bar(answer, low, high, height, width, label):
     )
     return alt.layer(
         place.mark_rule(color=colour("input"), strokeWidth=width).encode(
-            x="low:Q", x2="high", y="height:Q"
+            x=f"{name}_low:Q", x2=f"{name}_high", y="height:Q"
         ),
         text.encode(x="beside:Q", y="height:Q"),
     )

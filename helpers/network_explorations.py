@@ -131,7 +131,7 @@ def memory(w, *, u, steps, y0):
 
     last = y0 / (w * squares(steps))
     words = [
-        f"With u = {u:.2f}, the shortest sequence ends with {last:.2f}.",
+        f"With u = {u:.2f}, the shortest sequence ends with {last:.2~r}.",
         f"An input ten steps earlier counts {u**10:.2~r} times as much as the last one.",
     ]
     across = alt.X(**axis("t", "time step t", [0.5, steps + 0.5]))
@@ -195,7 +195,7 @@ def lstm_step(weights, *, value, flag, c, h):
     names = alt.Y("name:N", sort=labels, title=None, axis=alt.Axis(minExtent=100, maxExtent=100))
     wide = WIDTH - 60
     bars = gates.mark_bar(color=colour("model"), height=16).encode(
-        alt.X(**axis("size", "how far open (the candidate: what is written)", [-1, 1])), names
+        alt.X(**axis("size", "how far open (g: what is written)", [-1, 1])), names
     )
     state = alt.Chart(alt.Data(values=rows(name=["cell c", "output h"], k=range(2))))
     state = calculated(
