@@ -233,8 +233,8 @@ def saturation(derivatives, rates, *, y0, atol, start, cost):
         run.mark_point(**dots).encode(across, up),
     ).properties(width=WIDTH, height=170)
 
-    powers = alt.Scale(type="log", domain=[1e-5, 1e4], clamp=True)
-    ticks = alt.Axis(format="~e", values=[1e-4, 1e-2, 1, 1e2, 1e4])
+    powers = alt.Scale(type="log", domain=[1e-5, 1e7], clamp=True)
+    ticks = alt.Axis(format="~e", values=[1e-4, 1e-1, 1e2, 1e5])
     size, size_in_y = (
         alt.Y(f"{field}:Q", title="size of the gradient", scale=powers, axis=ticks)
         for field in ("gradient", "gradient_in_y")
