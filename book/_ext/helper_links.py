@@ -7,20 +7,21 @@ own imports, so that nobody's `fit` is taken for ours.
 """
 
 import ast
-import html
-import re
 from pathlib import Path
 
 import nbformat
+from bs4 import BeautifulSoup
 from docutils import nodes
 from sphinx.transforms.post_transforms import SphinxPostTransform
 
-DOT = r'<span class="o">\.</span>'
+
+class LinkedCode(nodes.literal_block):
+    """Code in which some calls are links. Its `places`: {name: address}."""
 
 
 def setup(app):
+    app.add_node(LinkedCode, html=(visit_code, None))
     app.add_post_transform(LinkNames)
-    app.connect("html-page-context", link_calls)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -30,26 +31,56 @@ class LinkNames(SphinxPostTransform):
 
     def run(self, **kwargs):
         places = helpers_of(self.app, self.env.docname)
+        named, called = dict(places), dict(places)
         for literal in list(self.document.findall(nodes.literal)):
-            place = places.get(literal.astext())
+            place = named.pop(literal.astext(), None)
             if place and not isinstance(literal.parent, nodes.reference):
-                del places[literal.astext()]
                 link = nodes.reference("", "", refuri=place, internal=True)
                 literal.replace_self(link)
                 link += literal
+        for code in list(self.document.findall(nodes.literal_block)):
+            first = calls(code.astext()) & set(called) if called else set()
+            if first:
+                told = {"places": {name: called.pop(name) for name in first}}
+                said = code.rawsource, *code.children
+                code.replace_self(LinkedCode(*said, **code.attributes, **told))
 
 
-def link_calls(app, pagename, templatename, context, doctree):
-    if doctree is None:
-        return
-    for name, place in helpers_of(app, pagename).items():
-        spans = (f'<span class="n">{part}</span>' for part in name.split("."))
-        call = re.compile(
-            r'(?<!<span class="o">\.</span>)'  # not a method of that name
-            rf'({DOT.join(spans)})(?=<span class="p">\()'
-        )
-        link = rf'<a href="{html.escape(place)}">\1</a>'
-        context["body"] = call.sub(link, context["body"], count=1)
+def calls(code):
+    """The names that a piece of code calls, such as `objectives.units`."""
+    try:
+        tree = ast.parse(code)
+    except SyntaxError:  # it is no Python
+        return set()
+    return {
+        ast.unparse(call.func)
+        for call in ast.walk(tree)
+        if isinstance(call, ast.Call)
+    }
+
+
+def visit_code(self, node):
+    try:
+        self.visit_literal_block(node)
+    except nodes.SkipNode:  # the code is written, in its colours
+        self.body[-1] = with_links(self.body[-1], node["places"])
+        raise
+
+
+def with_links(code, places):
+    """Coloured code whose first call of each name is a link."""
+    code, places = BeautifulSoup(code, "html.parser"), dict(places)
+    for end in code.select("span.p"):
+        parts, part = [], end.previous_sibling
+        while part and part.name and set(part.get("class", ())) & {"n", "o"}:
+            parts.insert(0, part)
+            part = part.previous_sibling
+        place = places.pop("".join(part.text for part in parts), None)
+        if place and end.text.startswith("("):
+            link = code.new_tag("a", href=place)
+            parts[0].insert_before(link)
+            link.extend(parts)
+    return str(code)
 
 
 def helpers_of(app, pagename):

@@ -48,9 +48,7 @@ def articles(contents):
     """Title and article of each page, in the order of the contents."""
     names = [contents["root"]]
     for part in contents["parts"]:
-        for chapter in part["chapters"]:
-            sections = chapter.get("sections", ())
-            names += [page["file"] for page in (chapter, *sections)]
+        names += [chapter["file"] for chapter in part["chapters"]]
     for name in names:
         article = read(HTML / f"{name}.html").select_one("article")
         for check in article.select("details.check"):
