@@ -30,6 +30,7 @@ from helpers.live import (
     field,
     handle,
     key,
+    pointer,
     points,
     rounded,
     rows,
@@ -86,7 +87,7 @@ def inverse_of_line(x, y, W, b, y0):
 
 
 def descent(W, b, *, y0, start, learning_rate, rtol=1e-4):
-    """Gradient descent of a linear neuron's input: against the iteration, and down the parabola.
+    """Gradient descent of a linear neuron's input: down the parabola, and against the iteration.
 
     The iterates are x₀ + (start − x₀)(1 − 2 η W²)^k. The number of steps is that of
     :func:`helpers.reconstruction.reconstruct`: until the output is within rtol times y₀ of y₀.
@@ -102,9 +103,16 @@ def descent(W, b, *, y0, start, learning_rate, rtol=1e-4):
     """
     W, b = _weight_and_bias(W, b)
     left, right = -600, 1400
-    eta = slider("eta", "learning rate η", learning_rate, 0.05, 7, 0.05)
+    eta = slider(
+        "eta", "learning rate η", learning_rate, 0.05, 7, 0.05,
+        drag="invert('concat_2_x', x())", handle="handle_rate",
+    )  # fmt: skip
     y0 = slider("y0", "wanted output y₀", y0, 20, 380, 5)
-    start = slider("start", "start", start, -200, 1000, 1)
+    start = slider("start", "start", start, -200, 1000, 1, drag="invert('concat_0_x', x())")
+    iterates = "iterate_on_parabola", "iterate_in_time"
+    now = slider("k", "iteration k", 60, 0, 60, 1, on=[(pointer("down", *iterates), "datum.k")])
+    over = [(pointer("over", *iterates), "datum.k"), (pointer("out", *iterates), "-1")]
+    pointed = Parameter("pointed", -1, on=over)
     x0, factor = invert_line(y0, W, b), contraction(W, eta)
 
     def input_at(k):
@@ -125,43 +133,69 @@ def descent(W, b, *, y0, start, learning_rate, rtol=1e-4):
     words = [
         f"Wanted: {y0:d}. Starting at {start:d}, the input {end}",
         f"At η = {eta:.2f}, each step multiplies the distance by {factor:.2f}{growth}",
+        f"After step {now:d}: x = {input_at(now):.1f}.",
     ]
     path = alt.Chart(alt.sequence(0, 61, as_="k"))
     path = calculated(path, x=input_at(field("k")), cost=cost_of(field("x")))
     path = path.transform_filter(f"datum.x > {4 * left} && datum.x < {4 * right}")
-    steps = path.mark_line(
-        color=colour("input"), clip=True, point={"color": colour("input"), "size": 28}
-    )
+    marked = np.where(pointed < 0, now, pointed)
+    so_far = path.transform_filter(written(field("k") <= now))
+    here = calculated(path.transform_filter(written(field("k") == marked)), label=f"k = {marked}")
+    orange = {"color": colour("input"), "clip": True}
+
+    def iterates_over(x, y, name):
+        """The steps so far, all others faintly, and a ring around the iterate that is marked."""
+        k = {"order": "k:Q"}
+        # What is to be hit is larger than what is seen.
+        dots = {"filled": True, "size": 28, "stroke": "transparent", "strokeWidth": 9}
+        dark = alt.condition(written(field("k") <= now), alt.value(1), alt.value(0.25))
+        return [
+            path.mark_line(opacity=0.25, **orange).encode(x, y, **k),
+            so_far.mark_line(**orange).encode(x, y, **k),
+            path.mark_point(**dots, **orange).encode(x, y, opacity=dark).properties(name=name),
+            here.mark_point(size=110, stroke=colour("ink"), strokeWidth=1.5, clip=True).encode(
+                x, y
+            ),
+            here.mark_text(align="left", dx=9, dy=-9, clip=True).encode(x, y, text="label:N"),
+        ]
+
     answer = points(x=x0)
     dotted = {"color": colour("theory"), "strokeDash": [2, 3], "strokeWidth": 1.5}
-    against_k = alt.layer(
-        answer.mark_rule(**dotted).encode(y="x:Q"),
-        steps.encode(alt.X(**axis("k", "iteration k", [0, 60])),
-                     alt.Y(**axis("x", "input x", [left, right]))),
-    ).properties(width=WIDTH, height=190)  # fmt: skip
-
+    x_axis = axis("x", "input x", [left, right])
     highest = alt.expr(written(1.1 * np.maximum(cost_of(start), 5000)))
-    across = alt.X(**axis("x", "input x", [left, right]))
-    up = alt.Y("cost:Q", title="cost J", scale=alt.Scale(domainMin=0, domainMax=highest))
+    across = alt.X(**x_axis)
+    few = alt.Axis(tickCount=3)
+    up = alt.Y("cost:Q", title="cost J", scale=alt.Scale(domainMin=0, domainMax=highest), axis=few)
     parabola = alt.Chart(alt.sequence(left, right + 1, 10, as_="x"))
     parabola = calculated(parabola, cost=cost_of(field("x")))
     down_parabola = alt.layer(
         parabola.mark_line(color=colour("model"), clip=True).encode(across, up),
         answer.mark_rule(**dotted).encode(x="x:Q"),
-        steps.encode(across, up, order="k:Q"),
-    ).properties(width=WIDTH, height=190)
+        *iterates_over(across, up, iterates[0]),
+        handle(points(x=start, cost=cost_of(start)), x=across, y=up, cursor="ew-resize"),
+    ).properties(width=WIDTH, height=110)
+
+    in_time = alt.layer(
+        answer.mark_rule(**dotted).encode(y="x:Q"),
+        *iterates_over(alt.X(**axis("k", "iteration k", [0, 60])), alt.Y(**x_axis), iterates[1]),
+    ).properties(width=WIDTH, height=110)
 
     rates = points(zero=0, limit=largest_stable_rate(W), best=best_rate(W), eta=eta)
-    rate = axis("eta", "learning rate η: the bar is the stable range, the tick the best", [0, 7])
     strip = alt.layer(
         rates.mark_rule(color=colour("theory"), strokeWidth=10, opacity=0.3).encode(
             x="zero:Q", x2="limit"
         ),
         rates.mark_tick(color=colour("theory"), thickness=2, height=18).encode(x="best:Q"),
-        handle(rates, x=alt.X(**rate), y=alt.value(12)),
-    ).properties(width=WIDTH, height=24)
-    chart = alt.vconcat(against_k, down_parabola, strip, spacing=14)
-    return LiveFigure(chart, [eta, y0, start], words)
+        handle(
+            rates,
+            x=alt.X(**axis("eta", None, [0, 7])),
+            y=alt.value(11),
+            name="handle_rate",
+            cursor="ew-resize",
+        ),
+    ).properties(width=WIDTH, height=22)
+    chart = alt.vconcat(down_parabola, in_time, strip, spacing=10)
+    return LiveFigure(chart, [eta, y0, start, now, pointed], words, run="k")
 
 
 def saturation(derivatives, rates, *, y0, atol, start, cost):

@@ -39,6 +39,7 @@ WRITTEN = {
     np.less: "({} < {})",
     np.less_equal: "({} <= {})",
     np.greater: "({} > {})",
+    np.greater_equal: "({} >= {})",
     np.bitwise_and: "({} && {})",
     np.bitwise_or: "({} || {})",
 }

@@ -145,5 +145,5 @@ def _errors(runs, way, known, error):
         points(count=0, image=0, name="the known values")
         .mark_text(**label)
         .encode(across, up, text="name:N"),
-        handle(points(count=known, image=error), x=across, y=up),
+        handle(points(count=known, image=error), x=across, y=up, cursor="ew-resize"),
     ).properties(width=WIDTH, height=130)

@@ -19,17 +19,6 @@ from helpers.validation import finite_number
 
 MIME_TYPE = "application/vnd.vegalite.v5+json"
 
-# A drag begins with the first button, or a finger, on the handle, and lasts until it is let go.
-DRAG = {
-    "source": "window",
-    "type": "pointermove",
-    "consume": True,
-    "between": [
-        {"markname": "handle_marks", "type": "pointerdown", "filter": "event.button === 0"},
-        {"merge": [{"source": "window", "type": end} for end in ("pointerup", "pointercancel")]},
-    ],
-}
-
 WIDTH = 576  # of the plane between the axes, in pixels; the page narrows it on a phone
 LETTERS = alt.expr("width < 400 ? 12 : 16")  # as large as those of the still figures
 EXTENT = alt.expr("width < 400 ? 48 : 60")  # of the labels of a vertical axis
@@ -50,29 +39,46 @@ class Parameter(Formula):
         What it is at first.
     bind : altair.Binding, optional
         Its control. Parameters with one are the figure's state; the others stay as they are.
-    drag : str, optional
-        A Vega expression for its value while the mark named "handle" is dragged. It needs a slider.
+    on : list of (list of dict, str)
+        Events, as Vega knows them, and for each list of them an expression for the new value.
     """
 
-    def __init__(self, name, value, bind=None, drag=None):
+    def __init__(self, name, value, bind=None, on=()):
         super().__init__(name)
         self.definition = {"name": name, "value": value}
         if bind:
             self.definition["bind"] = bind.to_dict()
-        if drag:
-            low, high, step = (self.definition["bind"][key] for key in ("min", "max", "step"))
-            # Times 0.01 would give 0.5700000000000001, divided by 100 gives 0.57.
-            update = f"clamp(round(({drag}) / {step}) / {1 / step:g}, {low}, {high})"
-            self.definition["on"] = [{"events": DRAG, "update": update}]
+        if on:
+            self.definition["on"] = [{"events": when, "update": then} for when, then in on]
 
 
-def slider(name, label, value, low, high, step, drag=None):
-    """A parameter with a slider, whose value is read and set by `name` and shown with `label`."""
+def slider(name, label, value, low, high, step, drag=None, handle="handle", on=()):
+    """A parameter with a slider, whose value is read and set by `name` and shown with `label`.
+
+    It may have a Vega expression for its value while the mark of the name `handle` is dragged.
+    """
     value = finite_number(name, value)
     if not low <= value <= high:
         raise ValueError(f"{name} must lie from {low} to {high}, where its slider is, not {value}")
     bind = alt.binding_range(min=low, max=high, step=step, name=label)
-    return Parameter(name, value, bind, drag)
+    if drag:
+        # Times 0.01 would give 0.5700000000000001, divided by 100 gives 0.57.
+        then = f"clamp(round(({drag}) / {step}) / {1 / step:g}, {low}, {high})"
+        on = [*on, (_dragging(handle), then)]
+    return Parameter(name, value, bind, on)
+
+
+def _dragging(mark):
+    """From the first button, or a finger, on the mark, until it is let go."""
+    down = pointer("down", mark)[0] | {"filter": "event.button === 0"}
+    ends = [{"source": "window", "type": end} for end in ("pointerup", "pointercancel")]
+    move = {"source": "window", "type": "pointermove", "consume": True}
+    return [move | {"between": [down, {"merge": ends}]}]
+
+
+def pointer(kind, *marks):
+    """The events of a pointer that comes "over", "out" of, or "down" on one of the marks."""
+    return [{"markname": f"{mark}_marks", "type": f"pointer{kind}"} for mark in marks]
 
 
 def choice(name, label, value, options):
@@ -109,11 +115,11 @@ def key(text, name):
     return points().mark_text(text=text, color=colour(name), align="right", x="width", y=-8)
 
 
-def handle(data, x="x:Q", y="y:Q", cursor="ns-resize"):
-    """The point that a figure is about; where the figure allows it, it can be dragged."""
+def handle(data, x="x:Q", y="y:Q", name="handle", cursor="ns-resize"):
+    """A point that can be dragged. Its name begins with "handle"."""
     look = {"size": 200, "filled": True, "opacity": 1, "strokeWidth": 1, "cursor": cursor}
     mark = data.mark_point(color=colour("input"), stroke=colour("ink"), **look)
-    return mark.encode(x=x, y=y).properties(name="handle")
+    return mark.encode(x=x, y=y).properties(name=name)
 
 
 def rows(**columns):
@@ -138,6 +144,8 @@ class LiveFigure:
         In the order in which the controls appear.
     words : list of str
         Sentences, with formulas in them, that tell what the present setting leads to.
+    run : str, optional
+        The name of a slider that a reader can set going, step by step, to its end.
 
     Attributes
     ----------
@@ -146,14 +154,14 @@ class LiveFigure:
         state; its parameter `words` is a list of sentences.
     """
 
-    def __init__(self, chart, parameters, words):
+    def __init__(self, chart, parameters, words, run=None):
         title = alt.TitleParams(alt.expr("words"), anchor="start", fontWeight="normal", fontSize=13)
         self.spec = _in_book_style(chart.properties(title=title)).to_dict()
         # Vega-Lite hands `on` over to Vega, but Altair does not know it.
         self.spec["params"] = [parameter.definition for parameter in parameters]
         self.spec["params"].append({"name": "words", "expr": listed(words).text})
         # Only SVG understands the colours.
-        self.spec["usermeta"] = {"embedOptions": {"renderer": "svg", "actions": False}}
+        self.spec["usermeta"] = {"embedOptions": {"renderer": "svg", "actions": False}, "run": run}
 
     @functools.cached_property
     def still(self):

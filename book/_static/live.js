@@ -67,9 +67,10 @@ async function build(name) {
   // A finger on the dot drags it, and does not scroll the page. CSS cannot say so within an SVG.
   picture.addEventListener(
     "touchstart",
-    (event) => event.target.closest(".handle_marks") && event.preventDefault(),
+    (event) => event.target.closest("[class*=handle]") && event.preventDefault(),
     { passive: false },
   );
+  if (spec.usermeta.run) controls.append(runner(view, binds, spec.usermeta.run, words));
   controls.setAttribute("aria-label", "Controls of the figure");
   figure.classList.add("live-awake");
   figure.prepend(live);
@@ -77,8 +78,47 @@ async function build(name) {
   return { view, binds, toAddress };
 }
 
-// Planes are as wide as the column allows, and square ones and pictures keep their shape. What surrounds them depends
-// on their width in turn: on a narrow page the letters are smaller.
+// Buttons that set a control going, step by step to its end, and hold it. For a reader who asks for
+// no motion it goes there at once.
+function runner(view, binds, control, words) {
+  const { min, max, step } = binds.get(control);
+  const buttons = document.createElement("div");
+  buttons.className = "live-run";
+  buttons.innerHTML =
+    '<button type="button">Run</button><button type="button">One step</button>';
+  const [run, one] = buttons.children;
+  const now = () => view.signal(control);
+  const go = (value) => view.signal(control, value).runAsync();
+  let clock, expected;
+  const pause = () => {
+    clearInterval(clock);
+    clock = undefined;
+    run.textContent = "Run";
+    words.removeAttribute("aria-live"); // a status again, which is read out
+  };
+  const onward = () => go((expected = now() < max ? now() + step : min));
+  run.addEventListener("click", () => {
+    if (clock) return pause();
+    if (matchMedia("(prefers-reduced-motion: reduce)").matches) return go(max);
+    if (now() >= max) go(min);
+    run.textContent = "Pause";
+    words.setAttribute("aria-live", "off");
+    expected = now();
+    clock = setInterval(() => {
+      // Somebody else has moved it, or it is there.
+      if (now() !== expected || now() >= max) return pause();
+      onward();
+    }, 250);
+  });
+  one.addEventListener("click", () => {
+    pause();
+    onward();
+  });
+  return buttons;
+}
+
+// Planes are as wide as the column allows; square ones stay square, and pictures keep their shape.
+// What surrounds them depends on their width in turn: on a narrow page the letters are smaller.
 async function fit(view, spec, available) {
   const plane = spec.vconcat?.[0] ?? spec;
   let width = plane.width;
