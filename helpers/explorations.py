@@ -140,7 +140,8 @@ def descent(W, b, *, y0, start, learning_rate, rtol=1e-4):
     path = path.transform_filter(f"datum.x > {4 * left} && datum.x < {4 * right}")
     marked = np.where(pointed < 0, now, pointed)
     so_far = path.transform_filter(written(field("k") <= now))
-    here = calculated(path.transform_filter(written(field("k") == marked)), label=f"k = {marked}")
+    here = points(k=marked, x=input_at(marked), label=f"k = {marked}")
+    here = calculated(here, cost=cost_of(field("x")))
     orange = {"color": colour("input"), "clip": True}
 
     def iterates_over(x, y, name):
