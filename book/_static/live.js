@@ -124,8 +124,9 @@ async function fit(view, spec, available) {
   let width = plane.width;
   for (let pass = 0; pass < 3; pass += 1) {
     view.width(width);
-    if (plane.height === plane.width) view.height(width);
-    if (plane.name === "picture") view.signal("picture_height", (plane.height * width) / plane.width);
+    const height = (plane.height * width) / plane.width;
+    if (plane.height === plane.width) view.height(height);
+    if (plane.name === "picture") view.signal("picture_height", height);
     await view.runAsync();
     const excess = view.container().querySelector("svg").getAttribute("width") - available;
     width = Math.min(plane.width, width - excess);
