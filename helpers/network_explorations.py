@@ -83,7 +83,7 @@ def starts(network, *, layer, y0, start, learning_rate, max_iter=1000, atol=1e-3
     in_order = {"order": "k:Q", "detail": "part:N"}
     halves = alt.Chart(alt.Data(values=_silent_halves(kernel, bias)))
     silent = {"filled": True, "fill": colour("data"), "fillOpacity": 0.12, "strokeWidth": 0}
-    contour = alt.Chart(alt.Data(values=_contour(network, y0)))
+    contour = alt.Chart(alt.Data(values=lines_at(network, y0)))
     chosen = alt.Chart(alt.Data(values=[{"i": i, "path": path} for i, path in enumerate(paths)]))
     path = (
         chosen.transform_filter((field("i") == at).text)
@@ -244,7 +244,7 @@ def _silent_halves(kernel, bias):
     return found
 
 
-def _contour(network, y0):
+def lines_at(network, y0):
     """The lines in the square on which the network says y0."""
     axis_values = np.linspace(-1, 1, 61)
     grid = np.stack(np.meshgrid(axis_values, axis_values), axis=-1).reshape(-1, 2)

@@ -21,7 +21,10 @@ from helpers import (
     image_explorations,
     interval_explorations,
     network_explorations,
+    step_explorations,
 )
+
+
 from helpers.backend import keras
 from helpers.closed_forms import least_squares, logit, sigmoid
 from helpers.data import bliss_beetles, noisy_line
@@ -41,6 +44,7 @@ FIGURES = {
     "fig-fade": "book/07_many_inputs.html",
     "fig-kernel": "book/08_rnn.html",
     "fig-gates": "book/09_lstm.html",
+    "fig-two-ways": "book/10_steps.html",
 }
 SPECIFICATION = r'<script type="application/json" data-live="([\w-]+)">(.*?)</script>'
 
@@ -518,6 +522,30 @@ def test_the_images_and_errors_are_those_of_the_recovery(draw, layer, scan, way,
         f"Known: {known} of 16 units, met to 0.000. The image is off by {errors[known // 4]:.2f} "
         "a pixel."
     )
+
+
+def two_ways(network):
+    return step_explorations.two_ways(network, y0=0.6, start=(0.2, 0.4), learning_rate=0.05)
+
+
+@pytest.mark.parametrize("start", [(-0.8, 0.6), (0.2, -0.4), (0.0, 0.0), (1.0, 1.0)])
+@pytest.mark.parametrize("step", [3, 12])
+def test_both_ways_are_those_of_reconstruct(draw, network, two_ways, start, step):
+    figure = draw(two_ways, start1=start[0], start2=start[1], step=step)
+    told = figure.words.replace("−", "-")
+    assert told.startswith(f"From ({start[0]:.1f}, {start[1]:.1f}), with an output of 0.6 wanted.")
+    options = {"start": np.array(start), "atol": 1e-3, "rtol": 0, "max_iter": 1000}
+    for name, rate, of in [("descent", 0.05, "model"), ("Gauss–Newton", None, "input")]:
+        run = reconstruct(network, 0.6, learning_rate=rate, trace=True, **options)
+        table = np.array(figure.signal(f"path_{of}"))
+        shown = table[round(11 * (5 * start[0] + 5) + 5 * start[1] + 5), : step + 1]
+        path = run.trace[np.minimum(np.arange(step + 1), len(run.trace) - 1), 0]
+        np.testing.assert_allclose(shown[:, :2], path, atol=2e-3)
+        np.testing.assert_allclose(shown[:, 2:], network(path), atol=6e-3)  # slopes up to 2.2
+        output, end = re.search(rf"{name} (-?[\d.]+)([^;.]*)", told).groups()
+        np.testing.assert_allclose(float(output), network(path[-1:])[0, 0], atol=6e-3)
+        at_rest = ", arrived" if run.converged[0] else ", at rest"
+        assert end == (at_rest if run.n_iter[0] <= step else "")
 
 
 @one
