@@ -23,8 +23,6 @@ from helpers import (
     network_explorations,
     step_explorations,
 )
-
-
 from helpers.backend import keras
 from helpers.closed_forms import least_squares, logit, sigmoid
 from helpers.data import bliss_beetles, noisy_line
