@@ -356,6 +356,31 @@ class _Same:
 
 # What Keras notes down on every layer, whatever it computes.
 _NOTES = frozenset(vars(keras.layers.Layer())) - {"_dtype_policy"} | {"_path", "_name"}
+# What it notes down on a model that is trained, which answers by its weights alone.
+_TRAINING = frozenset(
+    [
+        "optimizer",
+        "loss",
+        "history",
+        "compiled",
+        "stop_training",
+        "stop_evaluating",
+        "stop_predicting",
+        "train_function",
+        "test_function",
+        "predict_function",
+        "steps_per_execution",
+        "_jit_compile",
+        "_run_eagerly",
+        "_loss_tracker",
+        "_compile_loss",
+        "_compile_metrics",
+        "_compile_config",
+        "_compiled_trainable_state",
+        "_self_unconditional_checkpoint_dependencies",
+        "_self_unconditional_dependency_names",
+    ]
+)
 _UNUSED = (keras.Initializer, keras.regularizers.Regularizer, keras.constraints.Constraint)
 
 
@@ -379,11 +404,12 @@ def _nested(model):
 
 
 def _settings(thing, depth):
+    notes = _NOTES | _TRAINING if isinstance(thing, keras.Model) else _NOTES
     return tuple(
         (name, _setting(value, depth))
         for name, value in vars(thing).items()
         # None counts as absent: Keras makes some attributes of that kind at the first call.
-        if value is not None and name not in _NOTES and not isinstance(value, _UNUSED)
+        if value is not None and name not in notes and not isinstance(value, _UNUSED)
     )
 
 

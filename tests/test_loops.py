@@ -119,6 +119,19 @@ def test_nothing_is_compiled_again_without_a_change(layer):
     assert loops._kept.cache_info().misses == compiled
 
 
+def test_a_network_that_was_trained_again_is_not_compiled_again():
+    whole = sequence(sequence(K.Dense(3, "tanh")), K.Dense(1))
+    reconstruct(whole, 0.1, start=0.5)
+    compiled = loops._kept.cache_info().misses
+    for model in (whole, whole.layers[0]):
+        model.compile("sgd", "mse")
+        model.fit(np.ones((4, 2)), np.ones((4, model.output_shape[-1])), verbose=0)
+        model.predict(np.ones((4, 2)), verbose=0)
+    trained = reconstruct(whole, 0.1, start=0.5)
+    assert loops._kept.cache_info().misses == compiled
+    np.testing.assert_allclose(whole(trained.x), 0.1, rtol=2e-4)
+
+
 def test_a_recurrent_network_is_compiled_once():
     model = sequence(K.LSTM(3), K.Dense(1), shape=(4, 2))
     reconstruct(model, 0.1, start=0.3)
