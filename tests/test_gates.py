@@ -50,6 +50,30 @@ def test_the_replay_is_the_layers_own_run(units, features, use_bias, seed):
         np.testing.assert_allclose(run.c[:, -1], last_c, atol=1e-5)
 
 
+@pytest.mark.parametrize("feature", [0, 1])
+@pytest.mark.parametrize("use_bias", [True, False])
+def test_slopes_are_those_of_the_replay(feature, use_bias):
+    """By central differences, whose error is of the order of the step squared."""
+    layer = lstm_model(units=4, seed=2, use_bias=use_bias).get_layer("lstm")
+    rng = np.random.default_rng(3)
+    x, state = rng.normal(size=(3, 5, 2)), dict(zip("hc", rng.normal(size=(2, 3, 4))))
+    h, slopes = gates.slopes(layer, x, feature, **state)
+    assert slopes.shape == (3, 5, 5, 4)
+    np.testing.assert_allclose(h, gates.replay(layer, x, **state).h, rtol=1e-12)
+    small = 1e-5
+    for step in range(5):
+        change = np.zeros_like(x)
+        change[:, step, feature] = small
+        ends = [gates.replay(layer, x + sign * change, **state).h for sign in (1, -1)]
+        expected = (ends[0] - ends[1]) / (2 * small)
+        np.testing.assert_allclose(slopes[:, :, step], expected, atol=1e-8)
+
+
+def test_slopes_of_a_feature_that_is_not_there():
+    with refused_by_name(ValueError, ["feature", "2", "1"]):
+        gates.slopes(LAYER, X, 2)
+
+
 @pytest.mark.parametrize("state", [False, True])
 def test_a_masked_step_is_skipped_as_keras_skips_it(state):
     keras.utils.set_random_seed(5)
