@@ -197,8 +197,9 @@ def test_the_search_quotes_the_pages_it_finds_from_disk_and_lists_each_once(page
     page, complaints = visit(context, pages["search.html"], "?q=forget")
     results = page.locator("#search-results li")
     page.get_by_text("Search finished").wait_for()
-    assert results.first.locator("a").get_attribute("href") == "book/notation.html#term-forget-gate"
-    found = [a.get_attribute("href").split("#")[0] for a in results.locator("a").all()]
+    places = [a.get_attribute("href") for a in results.locator("a").all()]
+    assert "book/notation.html#term-forget-gate" in places
+    found = [place.split("#")[0] for place in places]
     assert "book/09_lstm.html" in found
     assert len(set(found)) == len(found)
     for quoted in results.locator("p.context").all_inner_texts():

@@ -522,6 +522,7 @@ def test_the_images_and_errors_are_those_of_the_recovery(draw, layer, scan, way,
     )
 
 
+@one
 def two_ways(network):
     return step_explorations.two_ways(network, y0=0.6, start=(0.2, 0.4), learning_rate=0.05)
 
