@@ -3,6 +3,9 @@
 Sphinx fetches each page that it has found, to quote from it, which no browser
 allows from disk. Here the build writes the text of all pages into one script,
 which only the search page loads; `search.js` quotes from it.
+
+From one build to the next Sphinx's index forgets the terms of pages that are
+not written again, so pages with terms are.
 """
 
 import json
@@ -15,9 +18,15 @@ NOT_READ = ".headerlink, script, style, button, [role=tooltip]"
 
 
 def setup(app):
+    app.connect("env-updated", pages_with_terms)
     app.connect("html-page-context", load_on_the_search_page)
     app.connect("build-finished", write_texts)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def pages_with_terms(app, env):
+    terms = env.get_domain("index").entries
+    return [page for page, entries in terms.items() if entries]
 
 
 def load_on_the_search_page(app, pagename, templatename, context, doctree):
