@@ -122,7 +122,15 @@ def visit():
         complaints = []
         page.on("console", lambda m: m.type in ("error", "warning") and complaints.append(m.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("requestfailed", lambda request: complaints.append(f"failed: {request.url}"))
+        # What is dropped half way, as when a page is loaded anew, has not failed.
+        page.on(
+            "requestfailed",
+            lambda request: (
+                None
+                if request.failure == "net::ERR_ABORTED"
+                else complaints.append(f"failed: {request.url}, {request.failure}")
+            ),
+        )
         page.on(
             "request",
             lambda request: (
