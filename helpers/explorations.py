@@ -18,12 +18,13 @@ from helpers.closed_forms import (
     largest_stable_rate,
     sigmoid,
 )
-from helpers.formula import written
+from helpers.formula import listed, written
 from helpers.live import (
     WIDTH,
     LiveFigure,
     Parameter,
     axis,
+    beside,
     calculated,
     choice,
     colour,
@@ -144,8 +145,11 @@ def descent(W, b, *, y0, start, learning_rate, rtol=1e-4):
     here = calculated(here, cost=cost_of(field("x")))
     orange = {"color": colour("input"), "clip": True}
 
-    def iterates_over(x, y, name):
-        """The steps so far, all others faintly, and a ring around the iterate that is marked."""
+    def iterates_over(x, y, name, room):
+        """The steps so far, all others faintly, and a ring around the iterate that is marked.
+
+        Its label stands on the right of it, where there is room.
+        """
         k = {"order": "k:Q"}
         # What is to be hit is larger than what is seen.
         dots = {"filled": True, "size": 28, "stroke": "transparent", "strokeWidth": 9}
@@ -157,7 +161,7 @@ def descent(W, b, *, y0, start, learning_rate, rtol=1e-4):
             here.mark_point(size=110, stroke=colour("ink"), strokeWidth=1.5, clip=True).encode(
                 x, y
             ),
-            here.mark_text(align="left", dx=9, dy=-9, clip=True).encode(x, y, text="label:N"),
+            here.mark_text(dy=-9, clip=True, **beside(room, 9)).encode(x, y, text="label:N"),
         ]
 
     answer = points(x=x0)
@@ -172,13 +176,18 @@ def descent(W, b, *, y0, start, learning_rate, rtol=1e-4):
     down_parabola = alt.layer(
         parabola.mark_line(color=colour("model"), clip=True).encode(across, up),
         answer.mark_rule(**dotted).encode(x="x:Q"),
-        *iterates_over(across, up, iterates[0]),
+        *iterates_over(across, up, iterates[0], room=True),
         handle(points(x=start, cost=cost_of(start)), x=across, y=up, cursor="ew-resize"),
     ).properties(width=WIDTH, height=110)
 
     in_time = alt.layer(
         answer.mark_rule(**dotted).encode(y="x:Q"),
-        *iterates_over(alt.X(**axis("k", "iteration k", [0, 60])), alt.Y(**x_axis), iterates[1]),
+        *iterates_over(
+            alt.X(**axis("k", "iteration k", [0, 60])),
+            alt.Y(**x_axis),
+            iterates[1],
+            room=marked < 45,
+        ),
     ).properties(width=WIDTH, height=110)
 
     rates = points(zero=0, limit=largest_stable_rate(W), best=best_rate(W), eta=eta)
@@ -269,7 +278,9 @@ def saturation(derivatives, rates, *, y0, atol, start, cost):
     ).properties(width=WIDTH, height=170)
 
     powers = alt.Scale(type="log", domain=[1e-5, 1e7], clamp=True)
-    ticks = alt.Axis(format="~e", values=[1e-4, 1e-1, 1e2, 1e5])
+    power = np.log(field("value")) / np.log(10)
+    powers_written = listed(["10⁻⁴", "10⁻¹", "10²", "10⁵"])[np.rint((power + 4) / 3)]
+    ticks = alt.Axis(values=[1e-4, 1e-1, 1e2, 1e5], labelExpr=powers_written.text)
     size, size_in_y = (
         alt.Y(f"{field}:Q", title="size of the gradient", scale=powers, axis=ticks)
         for field in ("gradient", "gradient_in_y")
@@ -309,7 +320,7 @@ def dose(x, share, W, b, y0):
         return 0.01 / (W * y * (1 - y))
 
     words = [
-        f"To kill {y0:.0%} of them, take {x0:.4f}, which is {10**x0:.1f} mg/l.",
+        f"To kill {100 * y0:.0f}\u00a0% of them, take {x0:.4f}, which is {10**x0:.1f} mg/l.",
         f"There, it rises by {stretch(y0):.4f} per percentage point, "
         f"{stretch(y0) / stretch(0.5):.1f} times as fast as at one half.",
     ]
@@ -362,11 +373,7 @@ def _bar(answer, name, low, high, height, width, label):
     far = high > 600  # right of the plane's middle, where the words have room on the left
     place = calculated(answer, height=height, beside=np.where(far, low, high))
     place = calculated(place, **{f"{name}_low": low, f"{name}_high": high})
-    text = place.mark_text(
-        text=label,
-        align=alt.expr(written(np.where(far, "right", "left"))),
-        dx=alt.expr(written(np.where(far, -8, 8))),
-    )
+    text = place.mark_text(text=label, **beside(high <= 600, 8))
     return alt.layer(
         place.mark_rule(color=colour("input"), strokeWidth=width).encode(
             x=f"{name}_low:Q", x2=f"{name}_high", y="height:Q"

@@ -13,6 +13,7 @@ from helpers.live import (
     LiveFigure,
     Parameter,
     axis,
+    beside,
     calculated,
     choice,
     colour,
@@ -27,9 +28,9 @@ from helpers.uncertainty import half_width, inverse_interval
 from helpers.validation import paired_samples
 
 KINDS = {"mean": "a wanted mean", "observation": "one observed output"}
-LEVELS = np.arange(50, 100, 5) / 100
+LEVELS = np.arange(50, 100, 5)  # in %
 OUTPUTS = np.arange(0, 365, 5)
-LEFT, RIGHT, BOTTOM, TOP = -50, 1100, -150, 420
+LEFT, RIGHT, BOTTOM, TOP = -50, 1100, -170, 420
 SHAPES = ["interval", "rays", "line"]
 FAR = 100_000  # what stands for infinity in the drawing
 
@@ -42,21 +43,21 @@ def allowed_inputs(data, *, points_of, level, y0):
     data : dict of str to (array_like of shape (n,), array_like of shape (n,))
         For each set of points, by name, their x and y.
     points_of, level, y0 : str, float, float
-        The setting at first: one of the sets, a level from 0.5 to 0.95, an output from 0 to 360.
+        The setting at first: one of the sets, a level from 50 to 95 %, an output from 0 to 360.
     """
     data = {name: paired_samples(x, y, at_least=3) for name, (x, y) in data.items()}
     grid = np.linspace(LEFT, RIGHT, 47)
     chosen = choice("data", "points", points_of, list(data))
-    level = slider("level", "level", level, LEVELS[0], LEVELS[-1], 0.05)
+    level = slider("level", "level in %", level, 50, 95, 5)
     y0 = slider("y0", "output y₀", y0, 0, 360, 5, drag="invert('y', y())")
     lines = Parameter("lines", {name: least_squares(x, y) for name, (x, y) in data.items()})
     ends = Parameter("ends", {name: _ends(x, y) for name, (x, y) in data.items()})
     reach = Parameter("reach", {name: _reach(x, y, grid) for name, (x, y) in data.items()})
-    at_level = np.rint((level - LEVELS[0]) / 0.05)
+    at_level = (level - 50) / 5
     W, b = lines[chosen][0], lines[chosen][1]
     found = {kind: ends[chosen][kind][at_level][y0 / 5] for kind in KINDS}
     words = [
-        f"At the level {level:.0%}, a wanted mean of {y0:d} allows {_told(found['mean'])}.",
+        f"At the level {level:d}\u00a0%, a wanted mean of {y0:d} allows {_told(found['mean'])}.",
         f"One observed output of {y0:d} allows {_told(found['observation'])}.",
     ]
 
@@ -84,7 +85,7 @@ def allowed_inputs(data, *, points_of, level, y0):
         ),
         line.mark_line(color=colour("model"), clip=True).encode(across, alt.Y(**up)),
         answer.mark_rule(color=colour("wanted"), strokeDash=[7, 4], strokeWidth=2).encode(y="y:Q"),
-        *_bars(listed(found.values()), y0),
+        *_bars(listed(found.values()), invert_line(y0, W, b), y0),
         handle(answer),
     ).properties(width=WIDTH, height=340)
     return LiveFigure(chart, [chosen, level, y0, lines, ends, reach], words)
@@ -99,7 +100,7 @@ def _ends(x, y):
 
     return {
         kind: [
-            [row(inverse_interval(x, y, y0, level=level, kind=kind)) for y0 in OUTPUTS]
+            [row(inverse_interval(x, y, y0, level=level / 100, kind=kind)) for y0 in OUTPUTS]
             for level in LEVELS
         ]
         for kind in KINDS
@@ -108,7 +109,7 @@ def _ends(x, y):
 
 def _reach(x, y, grid):
     return {
-        kind: [rounded(half_width(x, y, grid, level=level, kind=kind), 3) for level in LEVELS]
+        kind: [rounded(half_width(x, y, grid, level=level / 100, kind=kind), 3) for level in LEVELS]
         for kind in KINDS
     }
 
@@ -124,19 +125,24 @@ def _told(found):
     )[shape]
 
 
-def _bars(found, y0):
-    """For each kind, a bar under the inputs that are allowed; an arrow where it goes on."""
+def _bars(found, x0, y0):
+    """For each kind, a bar under the inputs that are allowed; an arrow where it goes on.
+
+    What a bar is for is written at the far end of the plane, where the bars leave room.
+    """
     kind, part = field("kind"), field("part")
     low, high = found[kind][0], found[kind][1]
+    on_the_left = x0 > (LEFT + RIGHT) / 2
     parted = found[kind][2] == SHAPES.index("rays")
     parts = calculated(
         alt.Chart(alt.Data(values=rows(kind=[0, 0, 1, 1], part=[0, 1, 0, 1]))),
-        height=listed([-75, -120])[kind],
+        height=listed([-95, -145])[kind],
         low=np.where(parted, listed([-FAR, high])[part], low),
         high=np.where(parted, listed([low, FAR])[part], high),
         y0=y0,
         left=LEFT,
         right=RIGHT,
+        edge=np.where(on_the_left, LEFT, RIGHT),
         label=listed(KINDS.values())[kind],
     )
     orange = {"color": colour("input"), "clip": True}
@@ -145,8 +151,8 @@ def _bars(found, y0):
     layers = [
         parts.mark_rule(**orange).encode(x="low:Q", x2="high", y="height:Q", strokeWidth=widths),
         parts.transform_filter("datum.part == 0")
-        .mark_text(align="left", dx=4, dy=-11)
-        .encode(x="left:Q", y="height:Q", text="label:N"),
+        .mark_text(dy=-11, **beside(on_the_left, 4))
+        .encode(x="edge:Q", y="height:Q", text="label:N"),
     ]
     for end, edge, beyond in (("low", "left", "<"), ("high", "right", ">")):
         inside = f"datum.low < {RIGHT} && datum.high > {LEFT} && datum.{end} {beyond} datum.{edge}"

@@ -21,6 +21,7 @@ MIME_TYPE = "application/vnd.vegalite.v5+json"
 
 WIDTH = 576  # of the plane between the axes, in pixels; the page narrows it on a phone
 LETTERS = alt.expr("width < 400 ? 12 : 16")  # as large as those of the still figures
+NUMBERS = {"decimal": ".", "thousands": "\u202f", "grouping": [3], "currency": ["", ""]}
 EXTENT = alt.expr("width < 400 ? 48 : 60")  # of the labels of a vertical axis
 
 
@@ -122,6 +123,14 @@ def handle(data, x="x:Q", y="y:Q", name="handle", cursor="ns-resize"):
     return mark.encode(x=x, y=y).properties(name=name)
 
 
+def beside(on_the_right, distance):
+    """Arguments of a text to the right of its place, or else to the left, at a distance."""
+    return {
+        "align": alt.expr(written(np.where(on_the_right, "left", "right"))),
+        "dx": alt.expr(written(np.where(on_the_right, distance, -distance))),
+    }
+
+
 def rows(**columns):
     """Rows of data from columns of one length."""
     lists = [np.asarray(column).tolist() for column in columns.values()]
@@ -161,12 +170,13 @@ class LiveFigure:
         self.spec["params"] = [parameter.definition for parameter in parameters]
         self.spec["params"].append({"name": "words", "expr": listed(words).text})
         # Only SVG understands the colours.
-        self.spec["usermeta"] = {"embedOptions": {"renderer": "svg", "actions": False}, "run": run}
+        embed = {"renderer": "svg", "actions": False, "formatLocale": NUMBERS}
+        self.spec["usermeta"] = {"embedOptions": embed, "run": run}
 
     @functools.cached_property
     def still(self):
         """The figure as it first appears, as an SVG: str."""
-        return vl_convert.vegalite_to_svg(self.spec)
+        return vl_convert.vegalite_to_svg(self.spec, format_locale=NUMBERS)
 
     def _repr_mimebundle_(self, include=None, exclude=None):
         return {MIME_TYPE: self.spec, "image/svg+xml": self.still, "text/plain": "a live figure"}

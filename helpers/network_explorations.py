@@ -185,7 +185,7 @@ def lstm_step(weights, *, value, flag, c, h):
     z = np.array([value, flag, h, 1.0]) @ np.vstack(arrays)
     step = cell_step(dict(zip(GATES, z)), c)
     words = [
-        f"The forget gate keeps {step['f']:.1%} of the cell.",
+        f"The forget gate keeps {100 * step['f']:.1f}\u00a0% of the cell.",
         f"The cell goes from {c:.2f} to {step['c']:.2f}, the output from {h:.2f} to "
         f"{step['h']:.2f}.",
     ]

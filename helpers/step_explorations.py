@@ -59,9 +59,9 @@ def two_ways(network, *, y0, start, learning_rate, atol=1e-3):
         )
     ]
     tables, told = [], []
-    for name, rate, of, shape in [
-        ("descent", learning_rate, "model", "circle"),
-        ("Gauss–Newton", None, "input", "diamond"),
+    for name, rate, of, shape, size, width in [
+        ("Gauss–Newton", None, "input", "diamond", 160, 5),
+        ("descent", learning_rate, "model", "circle", 25, 1.5),
     ]:
         run = reconstruct(network, np.full((len(grid), 1), y0), learning_rate=rate, **options)
         iterates = run.trace[np.minimum(np.arange(STEPS + 1), len(run.trace) - 1)]
@@ -72,10 +72,10 @@ def two_ways(network, *, y0, start, learning_rate, atol=1e-3):
         arrived = Parameter("arrived_" + of, run.converged.tolist())
         tables += [table, steps, arrived]
         now = table[at]
-        dots = {"color": colour(of), "size": 40, "shape": shape, "filled": True, "opacity": 1}
+        dots = {"color": colour(of), "size": size, "shape": shape, "filled": True, "opacity": 1}
         layers.append(
             calculated(so_far, x1=now[k][0], x2=now[k][1])
-            .mark_line(color=colour(of), point=dots, clip=True)
+            .mark_line(color=colour(of), strokeWidth=width, point=dots, clip=True)
             .encode(across, up, order="k:Q")
         )
         there = np.where(steps[at] <= step, np.where(arrived[at], ", arrived", ", at rest"), "")

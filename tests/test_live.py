@@ -89,9 +89,9 @@ THREE = [1.0, 2.0, 3.0], [1.0, 3.0, 4.0]
         ),
         (
             lambda: interval_explorations.allowed_inputs(
-                {"three": THREE}, points_of="three", level=0.99, y0=100
+                {"three": THREE}, points_of="three", level=99, y0=100
             ),
-            ["level", "0.99", "0.95"],
+            ["level", "99", "95"],
         ),
         (
             lambda: image_explorations.known_units(
@@ -317,9 +317,9 @@ def test_the_dose_agrees_with_the_neuron(draw, dose, y0):
     slope = 34.27 * y0 * (1 - y0)
     np.testing.assert_allclose(stretch, 0.01 / slope, rtol=1e-9)
     assert figure.words == (
-        f"To kill {100 * y0:.0f}% of them, take {x0:.4f}, which is {10**x0:.1f} mg/l. There, it "
-        f"rises by {0.01 / slope:.4f} per percentage point, {34.27 / 4 / slope:.1f} times as fast "
-        "as at one half."
+        f"To kill {100 * y0:.0f}\u00a0% of them, take {x0:.4f}, which is {10**x0:.1f} mg/l. There, "
+        f"it rises by {0.01 / slope:.4f} per percentage point, {34.27 / 4 / slope:.1f} times as "
+        "fast as at one half."
     )
     x, y = figure.data("x", "y")
     assert len(x) == 151
@@ -362,10 +362,11 @@ def test_the_saturation_agrees_with_a_plain_loop(draw, saturation, cost, start):
     pull = np.abs(derivative(path))
     np.testing.assert_allclose(in_z, pull[k], rtol=2e-3, atol=1e-5)
     np.testing.assert_allclose(in_y, (pull / slope)[k], rtol=2e-3, atol=1e-4)
-    assert figure.words.startswith(
+    words = figure.words.replace("\u202f", ",")
+    assert words.startswith(
         f"From z = {start}, descent on the {cost} arrives after {len(path) - 1:,} steps. "
     )
-    told = re.findall(r"([\d.,]+) in [yz]", figure.words)
+    told = re.findall(r"([\d.,]+) in [yz]", words)
     told = [float(number.replace(",", "")) for number in told]
     np.testing.assert_allclose(told, [pull[0] / slope[0], pull[0]], rtol=0.06)
 
@@ -379,19 +380,19 @@ def calibrations():
 
 @one
 def intervals(calibrations):
-    return interval_explorations.allowed_inputs(calibrations, points_of="all", level=0.95, y0=100)
+    return interval_explorations.allowed_inputs(calibrations, points_of="all", level=95, y0=100)
 
 
 @pytest.mark.parametrize(
     ("data", "level", "y0", "mean", "single"),
     [
-        ("all", 0.95, 100, "304 to 323", "242 to 385"),
-        ("all", 0.5, 360, "", ""),
-        ("six", 0.75, 60, "−1006 to 307", "−1011 to 312"),
-        ("six", 0.8, 60, "all up to 313 and all from 73722 on", ""),
-        ("six", 0.95, 100, "all up to 377 and all from 475 on", "every input"),
-        ("six", 0.95, 125, "every input", "every input"),
-        ("six", 0.9, 360, "", ""),
+        ("all", 95, 100, "304 to 323", "242 to 385"),
+        ("all", 50, 360, "", ""),
+        ("six", 75, 60, "−1006 to 307", "−1011 to 312"),
+        ("six", 80, 60, "all up to 313 and all from 73722 on", ""),
+        ("six", 95, 100, "all up to 377 and all from 475 on", "every input"),
+        ("six", 95, 125, "every input", "every input"),
+        ("six", 90, 360, "", ""),
     ],
 )
 def test_the_bars_lie_where_the_output_is_no_surprise(
@@ -400,7 +401,7 @@ def test_the_bars_lie_where_the_output_is_no_surprise(
     x, y = calibrations[data]
     fit, n = stats.linregress(x, y), len(x)
     line = Polynomial([fit.intercept, fit.slope])
-    t2s2 = stats.t.ppf(0.5 + level / 2, n - 2) ** 2 * np.sum((y - line(x)) ** 2) / (n - 2)
+    t2s2 = stats.t.ppf(0.5 + level / 200, n - 2) ** 2 * np.sum((y - line(x)) ** 2) / (n - 2)
     figure = draw(intervals, data=data, level=level, y0=y0)
     kinds, low, high = figure.data("kind", "low", "high")
     grid = np.linspace(-50, 1100, 400)
@@ -417,7 +418,7 @@ def test_the_bars_lie_where_the_output_is_no_surprise(
     np.testing.assert_allclose(height, line(at))
     np.testing.assert_allclose((top - height) ** 2, squared_reach(at), rtol=0.02)
     np.testing.assert_allclose(top + bottom, 2 * height)
-    assert f"At the level {level:.0%}, a wanted mean of {y0} allows {mean}" in figure.words
+    assert f"At the level {level}\u00a0%, a wanted mean of {y0} allows {mean}" in figure.words
     assert f"One observed output of {y0} allows {single}" in figure.words
 
 
@@ -541,7 +542,7 @@ def test_both_ways_are_those_of_reconstruct(draw, network, two_ways, start, step
         path = run.trace[np.minimum(np.arange(step + 1), len(run.trace) - 1), 0]
         np.testing.assert_allclose(shown[:, :2], path, atol=2e-3)
         np.testing.assert_allclose(shown[:, 2:], network(path), atol=6e-3)  # slopes up to 2.2
-        output, end = re.search(rf"{name} (-?[\d.]+)([^;.]*)", told).groups()
+        output, end = re.search(rf"{name} (-?\d+\.\d+)([^;.]*)", told).groups()
         np.testing.assert_allclose(float(output), network(path[-1:])[0, 0], atol=6e-3)
         at_rest = ", arrived" if run.converged[0] else ", at rest"
         assert end == (at_rest if run.n_iter[0] <= step else "")
@@ -608,7 +609,7 @@ def test_the_gates_agree_with_the_layer(draw, lstm, gates, state):
     z = x[0, 0] @ kernel + state["h"] * recurrent_kernel[0] + bias
     np.testing.assert_allclose(f, sigmoid(z), rtol=1e-5)
     assert figure.words.replace("−", "-") == (
-        f"The forget gate keeps {100 * f:.1f}% of the cell. The cell goes from "
+        f"The forget gate keeps {100 * f:.1f}\u00a0% of the cell. The cell goes from "
         f"{state['c']:.2f} to {c:.2f}, the output from {state['h']:.2f} to {h:.2f}."
     )
 
@@ -679,11 +680,11 @@ def test_the_address_sets_the_figure(show):
 @pytest.mark.parametrize(
     ("state", "address", "told"),
     [
-        ("fig-dose?y0=0.9.", "?y0=0.9", "To kill 90% "),  # a full stop after the link
-        ("fig-dose?y0=0.904", "?y0=0.9", "To kill 90% "),
-        ("fig-dose?y0=-1", "?y0=0.01", "To kill 1% "),
-        ("fig-dose?y0=%", "", "To kill 50% "),
-        ("fig-dose?y0=NaN&other=1&words=no", "", "To kill 50% "),
+        ("fig-dose?y0=0.9.", "?y0=0.9", "To kill 90\u00a0% "),  # a full stop after the link
+        ("fig-dose?y0=0.904", "?y0=0.9", "To kill 90\u00a0% "),
+        ("fig-dose?y0=-1", "?y0=0.01", "To kill 1\u00a0% "),
+        ("fig-dose?y0=%", "", "To kill 50\u00a0% "),
+        ("fig-dose?y0=NaN&other=1&words=no", "", "To kill 50\u00a0% "),
         ("fig-saturation?cost=none&start=2.6", "?start=3", "From z = 3, descent on the squared"),
     ],
 )

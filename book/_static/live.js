@@ -64,6 +64,14 @@ async function build(name) {
     history.replaceState(null, "", `#${name}` + (query && `?${query}`));
   };
   names.forEach((control) => view.addSignalListener(control, toAddress));
+  // Vega writes the value beside its slider with a hyphen; a minus sign is as wide as a plus.
+  controls.querySelectorAll('[type="range"] + span').forEach((value) => {
+    const sign = () => {
+      if (value.textContent.startsWith("-")) value.textContent = `−${value.textContent.slice(1)}`;
+    };
+    new MutationObserver(sign).observe(value, { childList: true });
+    sign();
+  });
   // A finger on the dot drags it, and does not scroll the page. CSS cannot say so within an SVG.
   picture.addEventListener(
     "touchstart",
