@@ -15,6 +15,9 @@ from nbformat import v4
 
 pytestmark = pytest.mark.build
 
+# The kernel sends what is flushed at once, as a message of its own.
+IN_TWO_PARTS = "print('one', end=' ', flush=True)\nprint('line')"
+
 
 def metadata_of(cell):
     """What makes a check of a cell that asserts, and a numbered figure of one that draws."""
@@ -89,12 +92,13 @@ def book(tmp_path):
 
 
 def test_what_is_executed_again_and_what_is_not(book):
-    book.write(one=["# One", "print(6 * 7)"], two=["# Two", "print('same')"])
+    book.write(one=["# One", "print(6 * 7)"], two=["# Two", IN_TWO_PARTS])
     given = {path.name for path in book.folder.iterdir()}
     first = book.build("-W", "--keep-going")
     assert first.returncode == 0, first.stdout
     assert executed(first) == {"one", "two"}
     assert "42" in book.page("one").read_text()
+    assert "one line" in book.page("two").read_text()
     assert {path.name for path in book.folder.iterdir()} == given | {"_build"}
 
     book.write(one=["# One, in other words", "print(6 * 7)"])

@@ -132,6 +132,7 @@ def execute(notebook, path, timeout):
         notebook,
         timeout=timeout,
         record_timing=False,  # it would be part of the cache's key
+        coalesce_streams=True,  # a line printed in two parts stays one line
         resources={"metadata": {"path": str(path.parent)}},
         on_cell_execute=note,
         extra_arguments=["--log-level=ERROR"],  # the kernel's own notes
