@@ -8,7 +8,7 @@ import numpy as np
 
 # Why a run has ended. The loops give the first group; the second is found by looking again.
 RUNNING, CONVERGED, MAX_ITER, FLAT, ROUNDED, HELD, BALANCED, DIVERGED, NONFINITE = range(9)
-LOCAL, SATURATED, OVERSHOT, THROWN, HIGHEST, UNLIMITED = range(9, 15)
+LOCAL, SATURATED, OVERSHOT, THROWN, HIGHEST, UNLIMITED, HINDERED = range(9, 16)
 
 _ENDS = {
     RUNNING: ("running", "still running"),
@@ -62,6 +62,10 @@ _ENDS = {
     UNLIMITED: (
         "diverged",
         "the output goes up (or down) without a limit: give bounds or a penalty",
+    ),
+    HINDERED: (
+        "stationary",
+        "bounds and penalty hold the input back: lower the penalty's weight, or widen the bounds",
     ),
 }
 
@@ -180,5 +184,6 @@ def verdict(code, y, residual, missed, endless, n_iter, activation, *, paid):
         code = np.where((code == FLAT) & (n_iter > 0), LOCAL, code)
     top = endless & (at_rest | (code == HELD)) & ((n_iter > 0) | (code != FLAT))
     code = np.where(top, HIGHEST, code)
+    code = np.where((code == HELD) & paid, HINDERED, code)
     code = np.where(endless & (code == DIVERGED), UNLIMITED, code)
     return np.where(~finite, NONFINITE, np.where(arrived, CONVERGED, code))

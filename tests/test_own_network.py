@@ -114,6 +114,7 @@ def test_far_off_the_data():
         cured = reconstruct(model, 6.5, start=start, **cure)
         np.testing.assert_allclose(cured.y, 6.5, rtol=0.01)
         assert farness(cured.x) < 1
+        assert cured.status[0] == ("stationary" if "penalty" in cure else "converged")
 
 
 def test_integers_and_categories():
@@ -170,6 +171,18 @@ def test_mixed_precision():
     copy = keras.models.clone_model(model, clone_function=in_float32)
     copy.set_weights(model.get_weights())
     assert reconstruct(copy, targets, start=starts).converged.all()
+
+
+def test_what_else_the_page_asks_for():
+    model = network(2, Dense(1, "sigmoid"), weights=[[[1], [2]], [0]])
+    odds = objectives.log_odds(model, 0)
+    assert reconstruct(odds, logit(0.9), start=0.0).converged.all()
+    assert reconstruct(odds, logit(0.5), start=[0.3, 0.1], atol=0.01).converged.all()
+    starts = [[0.0, 0.0], [9.0, 9.0]]
+    enough = reconstruct(objectives.at_least(odds, 1.0), [0.0, 0.0], start=starts, atol=0.01)
+    assert enough.converged.all()
+    assert (odds(enough.x).numpy() >= 0.99 - 1e-6).all()
+    assert (enough.x[1] == 9).all()  # it was there already
 
 
 def test_several_inputs():

@@ -6,6 +6,7 @@ from conftest import needs_half_precision
 
 from helpers import verdicts
 from helpers.backend import keras
+from helpers.priors import L2
 from helpers.reconstruction import reconstruct
 
 
@@ -111,6 +112,18 @@ def test_bounds_that_hold_an_input_back_are_named():
     assert found.status[0] == "stationary"
     assert "bounds" in found.message[0]
     assert found.x.item() == 3.0
+
+
+@pytest.mark.parametrize("rate", [None, 0.1])
+def test_where_bounds_and_penalty_hold_it_back_both_are_named(rate):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, use_bias=False)])
+    model.set_weights([np.ones((2, 1))])
+    options = {"learning_rate": rate, "bounds": (0.0, 4.0), "penalty": L2(0.1, [5.0, 0.0])}
+    found = reconstruct(model, 6.0, start=1.0, **options)
+    assert found.x[0, 0] == 4  # held by a bound, whereas the penalty holds the other
+    assert found.status[0] == "stationary"
+    assert "bounds" in found.message[0]
+    assert "penalty" in found.message[0]
 
 
 @pytest.mark.parametrize("kind", ["relu", "weight 0"])
