@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 HTML := _build/html
 PEERS := _build/peers/.ready
 
-.PHONY: book pdf test machines lab serve lock outputs lint benchmark clean
+.PHONY: book pdf test machines lab serve lock pins outputs lint benchmark clean
 .DEFAULT_GOAL := book
 
 book: $(READY)  ## execute the chapters and build the HTML
@@ -33,9 +33,12 @@ lab: $(READY)  ## open the chapters in JupyterLab
 serve: book  ## serve the built book on this machine
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory $(HTML) 8000
 
-lock:  ## renew requirements.txt from the ranges in pyproject.toml
+lock: UPGRADE := --upgrade
+lock: pins  ## renew requirements.txt from the ranges in pyproject.toml
+
+pins:  ## give requirements.txt what is new in pyproject.toml, and leave the pins that it has
 	@[ -x $(BIN)/uv ] || $(MAKE) $(READY)
-	echo '-e .[book,pdf,test]' | $(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 \
+	echo '-e .[book,cluster,pdf,test]' | $(BIN)/uv pip compile --quiet --universal $(UPGRADE) --python-version 3.11 \
 		--custom-compile-command 'make lock' --no-annotate --output-file requirements.txt -
 
 outputs: $(READY)  ## run the chapters and renew the stored outputs that the tests compare
