@@ -56,6 +56,11 @@ def least_squares(x, y):
     ------
     TypeError, ValueError
         If x and y are not finite vectors of one length, or x is constant.
+
+    Examples
+    --------
+    >>> least_squares([0, 1, 2], [1, 3, 5])
+    (2.0, 1.0)
     """
     fit = stats.linregress(*paired_samples(x, y))
     return float(fit.slope), float(fit.intercept)
@@ -81,6 +86,11 @@ def invert_line(y, W, b):
     ------
     ValueError
         If W is 0: the neuron then answers b to every input, and there is no inverse.
+
+    Examples
+    --------
+    >>> print(invert_line(100, 0.4, -25.0))
+    312.5
     """
     return (y - b) / W
 
@@ -102,13 +112,24 @@ def logit(y):
     ------
     ValueError
         If a value is 0, 1 or outside: no finite pre-activation gives it.
+
+    Examples
+    --------
+    >>> logit([0.1, 0.5, 0.9]).round(3)
+    array([-2.197,  0.   ,  2.197])
     """
     return special.logit(y)
 
 
 @checked(z=finite_array)
 def sigmoid(z):
-    """The logistic sigmoid 1/(1 + e^(−z)) of an array of any shape, free of overflow."""
+    """The logistic sigmoid 1/(1 + e^(−z)) of an array of any shape, free of overflow.
+
+    Examples
+    --------
+    >>> sigmoid([-1000, 0, 1000])
+    array([0. , 0.5, 1. ])
+    """
     return special.expit(z)
 
 
@@ -116,6 +137,11 @@ def invert_sigmoid(y, W, b):
     """The input x = (logit(y) − b)/W to which a sigmoid neuron answers y.
 
     Parameters, result and errors are those of :func:`invert_line` and :func:`logit`.
+
+    Examples
+    --------
+    >>> invert_sigmoid([0.5, 0.9], 2.0, -3.0).round(3)
+    array([1.5  , 2.599])
     """
     return invert_line(logit(y), W, b)
 
@@ -126,6 +152,11 @@ def largest_stable_rate(W):
 
     At the rate itself the error neither shrinks nor grows; above it, it grows.
     W must not be 0.
+
+    Examples
+    --------
+    >>> print(largest_stable_rate(0.5))
+    4.0
     """
     return 1.0 / W**2
 
@@ -134,6 +165,11 @@ def best_rate(W):
     """The learning rate 1/(2 W²) at which descent on (W x + b − y₀)² arrives in one step.
 
     W must not be 0.
+
+    Examples
+    --------
+    >>> print(best_rate(0.5))
+    2.0
     """
     return 0.5 * largest_stable_rate(W)
 
@@ -153,5 +189,10 @@ def contraction(W, learning_rate):
     -------
     float
         Between −1 and 1 where descent converges; negative where each step overshoots.
+
+    Examples
+    --------
+    >>> print(contraction(0.5, 1.0))
+    0.5
     """
     return 1.0 - 2.0 * learning_rate * W**2

@@ -40,6 +40,12 @@ def noisy_line(n=100, *, low=0.0, high=1000.0, slope=0.4, noise=50.0, seed):
     Notes
     -----
     The recipe of the 2018 blog post that the book starts from :cite:p:`beaujour2018`.
+
+    Examples
+    --------
+    >>> x, y = noisy_line(n=5, seed=1)
+    >>> bool(((0.4 * x - 50 <= y) & (y <= 0.4 * x)).all())
+    True
     """
     n = whole_number("n", n, least=1)
     seed = whole_number("seed", seed, least=0)
@@ -73,6 +79,12 @@ def bliss_beetles():
     Notes
     -----
     Source: Bliss :cite:p:`bliss1935`, as tabulated by Dobson :cite:p:`dobson2018`.
+
+    Examples
+    --------
+    >>> beetles = bliss_beetles()
+    >>> print(beetles.killed, "of", beetles.exposed)
+    [ 6 13 18 28 52 53 61 60] of [59 60 62 56 63 59 62 60]
     """
     dose, exposed, killed = columns("bliss_beetles.csv")
     return Beetles(dose, exposed.astype(int), killed.astype(int))
@@ -100,6 +112,12 @@ def nist_norris():
     :cite:p:`nist_norris` (public domain). The certified line is
     instrument = −0.262323073774029 + 1.00211681802045 · reference, with a residual standard
     deviation of 0.884796396144373 on 34 degrees of freedom.
+
+    Examples
+    --------
+    >>> ozone = nist_norris()
+    >>> print(ozone.reference[0], ozone.instrument[0])
+    0.2 0.1
     """
     return Ozone(*columns("nist_norris.csv"))
 
@@ -138,6 +156,12 @@ def piscataquis():
     Source: basin 01031500 of the data set CAMELS :cite:p:`newman2015,addor2017`; runoff measured by
     the U.S. Geological Survey, weather interpolated between stations by Daymet. The file's first
     lines have the details.
+
+    Examples
+    --------
+    >>> river = piscataquis()
+    >>> print(river.date[0], river.precipitation[0], river.runoff[0])
+    1980-10-01 0.0 0.555
     """
     rows = _rows("piscataquis.csv")
     date = np.array([row.partition(",")[0] for row in rows], "datetime64[D]")

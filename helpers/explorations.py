@@ -54,6 +54,11 @@ def inverse_of_line(x, y, W, b, y0):
         Weight, not 0, and bias of the neuron.
     y0 : float
         The wanted output at first, from 0 to 360.
+
+    Examples
+    --------
+    >>> x, y = [0, 1, 2], [1.1, 2.9, 5.0]
+    >>> figure = inverse_of_line(x, y, W=2.0, b=1.0, y0=100)
     """
     x, y = paired_samples(x, y, at_least=3)
     W, b = _weight_and_bias(W, b)
@@ -101,6 +106,10 @@ def descent(W, b, *, y0, start, learning_rate, rtol=1e-4):
         The setting at first: y₀ from 20 to 380, the start from −200 to 1000, η from 0.05 to 7.
     rtol : float
         The tolerance, above 0.
+
+    Examples
+    --------
+    >>> figure = descent(0.4, -25.0, y0=100, start=1, learning_rate=0.4)
     """
     W, b = _weight_and_bias(W, b)
     left, right = -600, 1400
@@ -226,6 +235,13 @@ def saturation(derivatives, rates, *, y0, atol, start, cost):
         A run ends when the output is nearer than this to y0.
     start, cost : int, str
         The setting at first.
+
+    Examples
+    --------
+    >>> from helpers.closed_forms import sigmoid
+    >>> derivatives = {"cross-entropy": lambda z: sigmoid(z) - 0.1}
+    >>> at_first = {"start": 8, "cost": "cross-entropy"}
+    >>> figure = saturation(derivatives, [1.0], y0=0.1, atol=1e-3, **at_first)
     """
     y0, atol = finite_number("y0", y0), positive_number("atol", atol)
     if not 0 < y0 < 1:
@@ -310,6 +326,11 @@ def dose(x, share, W, b, y0):
         Weight, not 0, and bias of the neuron.
     y0 : float
         The wanted share at first, from 0.01 to 0.99.
+
+    Examples
+    --------
+    >>> x, share = [1.7, 1.8, 1.9], [0.1, 0.5, 0.9]
+    >>> figure = dose(x, share, W=34.0, b=-60.0, y0=0.5)
     """
     x, share = paired_samples(x, share)
     W, b = _weight_and_bias(W, b)

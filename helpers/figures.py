@@ -43,7 +43,15 @@ DARK = {
 
 
 def use_style():
-    """Set the book's figure style for this session: size, fonts, colours, and vector graphics."""
+    """Set the book's figure style for this session: size, fonts, colours, and vector graphics.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> use_style()
+    >>> plt.rcParams["figure.figsize"]
+    [6.4, 3.6]
+    """
     plt.rcdefaults()
     plt.rcParams.update(
         {
@@ -91,6 +99,12 @@ def points_and_line(ax, x, y, W=None, b=None):
     ------
     TypeError, ValueError
         If the points do not pair up, or only one of W and b is given.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> ax = plt.figure().add_subplot()
+    >>> points_and_line(ax, [0, 1, 2], [1.1, 2.9, 5.0], W=2.0, b=1.0)
     """
     x, y = paired_samples(x, y)
     if (W is None) != (b is None):
@@ -106,6 +120,14 @@ def wanted_and_found(ax, y0, x0):
     """The way back: along the wanted output y0 to the curve, and down to the input x0.
 
     The axes must already show the data; their limits are kept.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> from helpers.figures import points_and_line
+    >>> ax = plt.figure().add_subplot()
+    >>> points_and_line(ax, [0, 1, 2], [1.1, 2.9, 5.0], W=2.0, b=1.0)
+    >>> wanted_and_found(ax, y0=4.0, x0=1.5)
     """
     y0, x0 = finite_number("y0", y0), finite_number("x0", x0)
     left, bottom = ax.get_xlim()[0], ax.get_ylim()[0]
@@ -116,7 +138,13 @@ def wanted_and_found(ax, y0, x0):
 
 
 def mark(ax, x, y, *, colour="input", marker="o"):
-    """One point that matters, in the colour of the quantity named, with a dark edge."""
+    """One point that matters, in the colour of the quantity named, with a dark edge.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> mark(plt.figure().add_subplot(), 312.5, 100.0, colour="input")
+    """
     choice("colour", colour, COLOURS)
     x, y = finite_number("x", x), finite_number("y", y)
     size = 16 if marker == "*" else 9
@@ -124,7 +152,13 @@ def mark(ax, x, y, *, colour="input", marker="o"):
 
 
 def iterates(ax, path, *, label="input $x$", colour="input", style="o-"):
-    """One run of descent: the quantity `path`, of shape (k + 1,), against the iteration 0 … k."""
+    """One run of descent: the quantity `path`, of shape (k + 1,), against the iteration 0 … k.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> iterates(plt.figure().add_subplot(), [1.0, 0.5, 0.25, 0.125])
+    """
     path = finite_array("path", path)
     if path.ndim != 1:
         raise ValueError(f"path must be one-dimensional, not of shape {path.shape}")

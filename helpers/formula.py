@@ -2,12 +2,8 @@
 
 A live figure answers without Python, in the language of Vega expressions. Here that language is
 written once. A function that computes with NumPy or SciPy, called with a :class:`Formula` instead
-of a number, returns a formula of its result::
-
-    >>> invert_line(Formula("y0"), 2.0, 1.0)
-    ((y0 - 1.0) / 2.0)
-
-A text can hold formulas, as f-strings hold numbers: ``f"feed it {x0:.1f}"``.
+of a number, returns a formula of its result. A text can hold formulas, as f-strings hold numbers:
+``f"feed it {x0:.1f}"``.
 """
 
 import functools
@@ -52,6 +48,12 @@ class Formula(np.lib.mixins.NDArrayOperatorsMixin):
     ----------
     text : str
         The expression: a name, to begin with.
+
+    Examples
+    --------
+    >>> from helpers.closed_forms import invert_line
+    >>> invert_line(Formula("y0"), 2.0, 1.0)
+    ((y0 - 1.0) / 2.0)
     """
 
     def __init__(self, text):
@@ -84,7 +86,15 @@ class Formula(np.lib.mixins.NDArrayOperatorsMixin):
 
 
 def written(term):
-    """The Vega expression of a formula, a number, or a text with formulas in it: str."""
+    """The Vega expression of a formula, a number, or a text with formulas in it: str.
+
+    Examples
+    --------
+    >>> from helpers.formula import Formula
+    >>> x0 = Formula("x0")
+    >>> print(written(f"feed it {x0:.1f} mg"))
+    ("feed it " + format(x0, ".1f") + " mg")
+    """
     if isinstance(term, Formula):
         return term.text
     if not isinstance(term, str):
@@ -95,7 +105,14 @@ def written(term):
 
 
 def listed(terms):
-    """The formula of a list, to be indexed by another formula."""
+    """The formula of a list, to be indexed by another formula.
+
+    Examples
+    --------
+    >>> from helpers.formula import Formula
+    >>> listed([0, 10, 20])[Formula("i")]
+    [0, 10, 20][i]
+    """
     return Formula(f"[{', '.join(map(written, terms))}]")
 
 
@@ -103,6 +120,16 @@ def checked(**checks):
     """A decorator: the arguments of a function are checked, by name, unless they are formulas.
 
     Each check is called with the name and the value, and returns what to compute with.
+
+    Examples
+    --------
+    >>> from helpers.formula import Formula
+    >>> from helpers.validation import finite_number
+    >>> @checked(x=finite_number)
+    ... def double(x):
+    ...     return 2 * x
+    >>> double(4), double(Formula("x"))
+    (8.0, (2 * x))
     """
 
     def decorate(function):

@@ -35,6 +35,15 @@ class Gates:
         Input gate, forget gate, candidate and output gate at each step.
     c, h : ndarray of shape (N, T, units)
         Cell and output after each step.
+
+    Examples
+    --------
+    >>> from helpers.backend import keras
+    >>> from helpers.gates import replay
+    >>> lstm = keras.layers.LSTM(1, kernel_initializer="zeros")
+    >>> lstm.build((None, None, 1))
+    >>> print(replay(lstm, np.zeros((1, 3, 1))).f.round(3).ravel())
+    [0.731 0.731 0.731]
     """
 
     i: np.ndarray
@@ -69,6 +78,15 @@ def replay(layer, sequences, *, h=0.0, c=0.0, mask=None):
     TypeError, ValueError
         If `layer` is no LSTM layer, is not built, or has a setting that is not supported; if a
         shape does not fit, or a number is not finite.
+
+    Examples
+    --------
+    >>> from helpers.backend import keras
+    >>> lstm = keras.layers.LSTM(2)
+    >>> lstm.build((None, None, 1))
+    >>> gates = replay(lstm, np.zeros((5, 30, 1)))
+    >>> gates.f.shape
+    (5, 30, 2)
     """
     weights, sequences, h, c = _prepared(layer, sequences, h, c)
     mask = _mask(mask, sequences.shape[:2])
@@ -106,6 +124,15 @@ def slopes(layer, sequences, feature, *, h=0.0, c=0.0):
     ------
     TypeError, ValueError
         As for :func:`replay`; and if there is no such feature.
+
+    Examples
+    --------
+    >>> from helpers.backend import keras
+    >>> lstm = keras.layers.LSTM(2)
+    >>> lstm.build((None, None, 1))
+    >>> h, by_step = slopes(lstm, np.zeros((5, 30, 1)), feature=0)
+    >>> by_step.shape
+    (5, 30, 30, 2)
     """
     weights, sequences, h, c = _prepared(layer, sequences, h, c)
     kernel, recurrent_kernel, _ = weights
@@ -135,6 +162,14 @@ def one_step(weights, x, h, c):
 
     `weights` are kernel, recurrent kernel and bias, as `layer.get_weights()` returns them; x has
     shape (N, features), h and c have shape (N, units).
+
+    Examples
+    --------
+    >>> weights = np.ones((1, 4)), np.zeros((1, 4)), np.zeros(4)
+    >>> zero, one = np.zeros((1, 1)), np.ones((1, 1))
+    >>> step = one_step(weights, x=zero, h=zero, c=one)
+    >>> print(step["f"], step["c"])
+    [[0.5]] [[0.5]]
     """
     kernel, recurrent_kernel, bias = weights
     z = dict(zip(GATES, np.split(x @ kernel + h @ recurrent_kernel + bias, 4, axis=-1)))
@@ -258,6 +293,14 @@ def nearest_input(layer, gate, z, *, unit, start, h=0.0):
     ------
     TypeError, ValueError
         If an argument is of the wrong kind or shape, or the gate ignores the input.
+
+    Examples
+    --------
+    >>> from helpers.backend import keras
+    >>> lstm = keras.layers.LSTM(1, kernel_initializer="ones")
+    >>> lstm.build((None, None, 1))
+    >>> nearest_input(lstm, "f", -4.0, unit=0, start=0.0)
+    array([-5.])
     """
     w, u, b = _columns_of(layer, gate, unit)
     start, h = _state("start", start, w.shape), _state("h", h, u.shape)
@@ -293,6 +336,15 @@ def gate_range(layer, gate, low, high, *, unit, h=(-1.0, 1.0)):
     ------
     TypeError, ValueError
         If an argument is of the wrong kind, shape or order.
+
+    Examples
+    --------
+    >>> from helpers.backend import keras
+    >>> lstm = keras.layers.LSTM(1, kernel_initializer="ones")
+    >>> lstm.build((None, None, 1))
+    >>> low, high = gate_range(lstm, "f", -1.0, 1.0, unit=0, h=(0.0, 0.0))
+    >>> print(f"{low:.3f} to {high:.3f}")
+    0.500 to 0.881
     """
     w, u, b = _columns_of(layer, gate, unit)
     if not isinstance(h, (tuple, list, np.ndarray)) or len(h) != 2:

@@ -40,6 +40,12 @@ def known_units(secret, K, found, *, way, known):
         in equal steps.
     way, known : str, int
         The setting at first: one of the ways, one of the numbers.
+
+    Examples
+    --------
+    >>> secret, K = np.zeros(64), np.ones((6, 64))
+    >>> found = {"a grey start": np.full((3, 64), 0.5)}
+    >>> figure = known_units(secret, K, found, way="a grey start", known=0)
     """
     K = finite_array("K", K)
     secret = in_shape("secret", finite_array("secret", secret), (64,))
@@ -126,7 +132,7 @@ def _errors(runs, way, known, error):
     units = known.definition["bind"]["max"]
     highest = np.ceil(10 * max(max(run["image"]) for run in runs.values())) / 10
     runs = alt.Chart(alt.Data(values=[{"name": name, **run} for name, run in runs.items()]))
-    ticks = alt.Axis(values=list(range(0, units + 1, units // 8)))
+    ticks = alt.Axis(values=list(range(0, units + 1, max(1, units // 8))))
     across = alt.X(**axis("count", "known units", [0, units]), axis=ticks)
     up, low = (alt.Y(**axis(name, "error (rms)", [0, highest])) for name in ("image", "output"))
     chosen = (field("name") == way).text

@@ -44,6 +44,11 @@ def allowed_inputs(data, *, points_of, level, y0):
         For each set of points, by name, their x and y.
     points_of, level, y0 : str, float, float
         The setting at first: one of the sets, a level from 50 to 95 %, an output from 0 to 360.
+
+    Examples
+    --------
+    >>> data = {"four": ([0, 400, 700, 900], [0, 150, 250, 340])}
+    >>> figure = allowed_inputs(data, points_of="four", level=95, y0=100)
     """
     data = {name: paired_samples(x, y, at_least=3) for name, (x, y) in data.items()}
     grid = np.linspace(LEFT, RIGHT, 47)

@@ -53,6 +53,16 @@ class Determination:
         start, not an answer.
     message : str
         In which units it was judged.
+
+    Examples
+    --------
+    >>> from helpers.backend import keras
+    >>> from helpers.jacobian import determination
+    >>> add = keras.layers.Dense(1, kernel_initializer="ones")
+    >>> model = keras.Sequential([keras.Input((2,)), add])
+    >>> found = determination(model, [0.0, 0.0])
+    >>> found.along_null_space([1.0, 0.0]).round(3)
+    array([ 0.5, -0.5])
     """
 
     jacobian: np.ndarray
@@ -134,6 +144,14 @@ def determination(model, x, *, rtol=None, scale=None):
     ------
     TypeError, ValueError
         If an argument does not fit, or a derivative is not finite.
+
+    Examples
+    --------
+    >>> from helpers.backend import keras
+    >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    >>> found = determination(model, [0.0, 0.0, 0.0])
+    >>> found.rank, found.nullity
+    (1, 2)
     """
     check_model(model)
     expected = model.inputs[0].shape[1:]

@@ -76,6 +76,13 @@ def given(model, known):
     TypeError, ValueError
         If a name, shape or number does not fit, if nothing or everything is sought, or if what is
         sought has no gradient.
+
+    Examples
+    --------
+    >>> from helpers.backend import keras
+    >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    >>> given(model, [1.0, np.nan, 3.0]).input_shape
+    (None, 1)
     """
     check_is_built(model)
     names, arrays = names_of_inputs(model), _arrays(model, known)
@@ -206,6 +213,14 @@ def completed(objective, x):
     ------
     TypeError, ValueError
         If no input of the model is known, or x does not fit.
+
+    Examples
+    --------
+    >>> from helpers.backend import keras
+    >>> from helpers.objectives import given
+    >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    >>> print(completed(given(model, [1.0, np.nan, 3.0]), [[2.0]]))
+    [[1. 2. 3.]]
     """
     check_is_built(objective)
     calls = [

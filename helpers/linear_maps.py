@@ -33,6 +33,11 @@ def nearest_off(x, w, b, *, margin=0.0):
     ------
     TypeError, ValueError
         If an argument is of the wrong kind or shape, or all weights are 0: then no input matters.
+
+    Examples
+    --------
+    >>> nearest_off([2.0, 3.0], w=[1.0, 0.0], b=-1.0)
+    array([1., 3.])
     """
     x, w, b = finite_array("x", x), finite_array("w", w), finite_number("b", b)
     if w.ndim != 1 or x.shape[-1:] != w.shape:

@@ -161,6 +161,15 @@ class LiveFigure:
     spec : dict
         The Vega-Lite specification. Its parameters that are bound to a control are the figure's
         state; its parameter `words` is a list of sentences.
+
+    Examples
+    --------
+    >>> from helpers.live import points, slider
+    >>> y0 = slider("y0", "output y₀", 3, 0, 10, 1)
+    >>> chart = points(y=y0).mark_point().encode(y="y:Q")
+    >>> figure = LiveFigure(chart, [y0], [f"Twice {y0} is {2 * y0}."])
+    >>> "Twice 3 is 6." in figure.still
+    True
     """
 
     def __init__(self, chart, parameters, words, run=None):

@@ -49,6 +49,15 @@ def starts(network, *, layer, y0, start, learning_rate, max_iter=1000, atol=1e-3
         The start at first, in tenths from −1 to 1.
     learning_rate, max_iter, atol
         As for :func:`helpers.reconstruction.reconstruct`.
+
+    Examples
+    --------
+    >>> from helpers.backend import keras
+    >>> hidden = keras.layers.Dense(3, activation="relu", name="hidden")
+    >>> last = keras.layers.Dense(1)
+    >>> network = keras.Sequential([keras.Input((2,)), hidden, last])
+    >>> options = {"y0": 0.1, "start": (0.1, 0.2), "learning_rate": 0.05}
+    >>> figure = starts(network, layer="hidden", **options)
     """
     start = in_shape("start", finite_array("start", start), (2,))
     layer = layer_of(network, layer)[-1]
@@ -118,6 +127,10 @@ def memory(w, *, u, steps, y0):
         T, the length of the sequence, at least 2.
     y0 : float
         The wanted last output.
+
+    Examples
+    --------
+    >>> figure = memory(0.5, u=0.8, steps=30, y0=2)
     """
     w, y0 = finite_number("w", w), finite_number("y0", y0)
     if w == 0:
@@ -169,6 +182,11 @@ def lstm_step(weights, *, value, flag, c, h):
         The inputs at first, from −1 to 1 and from 0 to 1.
     c, h : float
         Cell and output before the step, from −1 to 1.
+
+    Examples
+    --------
+    >>> weights = [np.ones((2, 4)), np.ones((1, 4)), np.zeros(4)]
+    >>> figure = lstm_step(weights, value=0.5, flag=0, c=-0.5, h=-0.4)
     """
     if not isinstance(weights, (list, tuple)):
         raise TypeError(f"weights must be a list of arrays, not {weights!r}")

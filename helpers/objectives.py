@@ -56,6 +56,15 @@ def units(model, layer, unit=None, *, space="activation"):
     TypeError, ValueError
         If there is no such layer or unit, or its pre-activation is not known; if the layer lies
         inside a subclassed model.
+
+    Examples
+    --------
+    >>> from helpers.backend import keras
+    >>> hidden = keras.layers.Dense(3, activation="relu", name="hidden")
+    >>> last = keras.layers.Dense(1)
+    >>> network = keras.Sequential([keras.Input((2,)), hidden, last])
+    >>> units(network, "hidden", [0, 2]).output_shape
+    (None, 2)
     """
     check_model(model)
     choice("space", space, ("activation", "preactivation"))
@@ -89,6 +98,14 @@ def output(model, which):
     ------
     TypeError, ValueError
         If there is no such output, or the model is no built Keras model.
+
+    Examples
+    --------
+    >>> from helpers.backend import keras
+    >>> x = keras.Input((1,))
+    >>> model = keras.Model(x, {"double": 2 * x, "square": x * x})
+    >>> print(output(model, "square")(np.array([[3.0]])).numpy())
+    [[9.]]
     """
     check_is_built(model)
     names, tensors = list(model.output_names), list(model.outputs)
@@ -156,6 +173,13 @@ def log_odds(model, unit):
     ------
     TypeError, ValueError
         If the model ends otherwise, or there is no such unit.
+
+    Examples
+    --------
+    >>> from helpers.training import neuron
+    >>> model = log_odds(neuron("sigmoid", W=2.0, b=-1.0), 0)
+    >>> print(model(np.array([[3.0]])).numpy())
+    [[5.]]
     """
     check_model(model)
     activation = last_activation(model)
@@ -217,6 +241,13 @@ def at_most(model, limit):
     ------
     TypeError, ValueError
         If the model does not fit, or `limit` is not a finite number.
+
+    Examples
+    --------
+    >>> from helpers.training import neuron
+    >>> beyond = at_most(neuron(W=2.0), 5.0)
+    >>> print(beyond(np.array([[1.0], [3.0]])).numpy().ravel())
+    [0. 1.]
     """
     return _excess(model, limit, 1.0)
 
@@ -225,6 +256,13 @@ def at_least(model, limit):
     """A model whose output is 0 where that of `model` is at least a limit: max(0, limit − y).
 
     Everything else as for :func:`at_most`: an input that has converged has y ≥ limit − atol.
+
+    Examples
+    --------
+    >>> from helpers.training import neuron
+    >>> short_of = at_least(neuron(W=2.0), 5.0)
+    >>> print(short_of(np.array([[1.0], [3.0]])).numpy().ravel())
+    [3. 0.]
     """
     return _excess(model, limit, -1.0)
 
@@ -264,6 +302,15 @@ def off(model, layer, unit, *, margin):
     -----
     The excess is measured on the pre-activation, and beyond its zero, because a ReLU unit gives no
     gradient where it is off, and one at its boundary only creeps to it. See chapter 6.
+
+    Examples
+    --------
+    >>> from helpers.backend import keras
+    >>> unit = keras.layers.Dense(1, "relu", kernel_initializer="ones")
+    >>> network = keras.Sequential([keras.Input((1,)), unit])
+    >>> excess = off(network, 0, 0, margin=0.5)
+    >>> print(excess(np.array([[-1.0], [3.0]])).numpy().ravel())
+    [0.  3.5]
     """
     margin = positive_number("margin", margin)
     return at_most(units(model, layer, unit, space="preactivation"), -margin)
@@ -288,6 +335,14 @@ def at_steps(model, steps):
     ------
     TypeError, ValueError
         If the output is no sequence, or a step lies outside.
+
+    Examples
+    --------
+    >>> from helpers.backend import keras
+    >>> rnn = keras.layers.SimpleRNN(4, return_sequences=True)
+    >>> model = keras.Sequential([keras.Input((10, 1)), rnn])
+    >>> at_steps(model, -1).output_shape
+    (None, 1, 4)
     """
     check_model(model)
     shape = model.outputs[0].shape

@@ -29,6 +29,13 @@ class L2:
         0 or above; in units of cost per input².
     centre : float, or array_like that broadcasts to an input
         In units of the input.
+
+    Examples
+    --------
+    >>> from helpers.backend import keras
+    >>> x = keras.ops.array([[3.0, 1.0], [1.0, 1.0]])
+    >>> print(L2(0.5, centre=1.0)(x).numpy())
+    [2. 0.]
     """
 
     weight: float
@@ -72,6 +79,13 @@ class TotalVariation:
     Notes
     -----
     As a prior for the inversion of networks: Mahendran and Vedaldi :cite:p:`mahendran2015`.
+
+    Examples
+    --------
+    >>> from helpers.backend import keras
+    >>> x = keras.ops.array([[0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 1.0, 1.0]])
+    >>> print(TotalVariation(1.0)(x).numpy().round(2))
+    [2.85 0.95]
     """
 
     weight: float
@@ -113,6 +127,13 @@ def random_starts(model, n, low, high, *, seed):
     ------
     TypeError, ValueError
         If an argument is of the wrong kind, shape or range.
+
+    Examples
+    --------
+    >>> from helpers.training import neuron
+    >>> starts = random_starts(neuron(), 20, -1, 1, seed=0)
+    >>> starts.shape, bool(abs(starts).max() <= 1)
+    ((20, 1), True)
     """
     check_model(model)
     n, seed = whole_number("n", n, least=1), whole_number("seed", seed, least=0)

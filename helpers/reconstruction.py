@@ -68,6 +68,16 @@ class Reconstruction:
         Number of steps that each input has made; trials that were refused do not count.
     trace : ndarray of shape (max(n_iter) + 1, N, …input shape), or None
         All iterates, the start first, when asked for. A run that has ended repeats its last one.
+
+    Examples
+    --------
+    >>> from helpers.reconstruction import reconstruct
+    >>> from helpers.training import neuron
+    >>> found = reconstruct(neuron("sigmoid", W=2.0), [0.1, 0.9], start=0.0)
+    >>> found
+    Reconstruction(x of shape (2, 1): 2 converged)
+    >>> print(found.x.round(2).ravel(), found.success_rate)
+    [-1.1  1.1] 1.0
     """
 
     x: np.ndarray
@@ -205,6 +215,13 @@ def reconstruct(
     A loop is compiled once for each combination of model, its settings, space, prior, bounds and
     shapes (each time for a penalty that is a function); its iterates equal those of an eager loop
     to floating-point rounding, and so does `y`, which is compiled with it.
+
+    Examples
+    --------
+    >>> from helpers.training import neuron
+    >>> found = reconstruct(neuron(W=0.4, b=-25.0), 100, start=1.0)
+    >>> print(found.x.round(1), found.status)
+    [[312.5]] ['converged']
     """
     check_model(model)
     choice("space", space, ("output", "logit"))

@@ -19,7 +19,14 @@ LENGTH, WARM_UP = 457, 92  # days: from 1 July, when no snow lies, and before th
 
 
 def weather(river):
-    """What the network reads, of shape (days, 4): precipitation, radiation, t_max and t_min."""
+    """What the network reads, of shape (days, 4): precipitation, radiation, t_max and t_min.
+
+    Examples
+    --------
+    >>> from helpers.data import piscataquis
+    >>> weather(piscataquis()).shape
+    (12418, 4)
+    """
     return np.stack([getattr(river, name) for name in WEATHER], axis=1)
 
 
@@ -42,6 +49,14 @@ def sequences(river, years):
     ------
     TypeError, ValueError
         If a year is not a whole number, or its 1 July lies outside the data.
+
+    Examples
+    --------
+    >>> from helpers.data import piscataquis
+    >>> river = piscataquis()
+    >>> days = sequences(river, [1983, 1984])
+    >>> print(days.shape, river.date[days[0, 0]], river.date[days[0, -1]])
+    (2, 457) 1982-07-01 1983-09-30
     """
     years = [whole_number("years", year, least=1982, most=2014) for year in years]
     first = [np.flatnonzero(river.date == np.datetime64(f"{year - 1}-07-01")) for year in years]
@@ -68,6 +83,12 @@ def new_network(river, *, seed):
     -----
     The forget gates begin nearly open, with a bias of 3: a memory of months must be there before it
     can be trained.
+
+    Examples
+    --------
+    >>> from helpers.data import piscataquis
+    >>> new_network(piscataquis(), seed=0).output_shape
+    (None, None, 1)
     """
     seen = weather(river)[river.date < np.datetime64(f"{TRAINED[-1]}-10-01")]
     mean, variance = seen.mean(axis=0), seen.var(axis=0)
@@ -88,7 +109,15 @@ def new_network(river, *, seed):
 
 
 def train(network, river):
-    """Train on the years to learn from, in 300 steps; the loss, of shape (30,)."""
+    """Train on the years to learn from, in 300 steps; the loss, of shape (30,).
+
+    Examples
+    --------
+    >>> from helpers.data import piscataquis
+    >>> from helpers.river import new_network
+    >>> network = new_network(piscataquis(), seed=0)
+    >>> losses = train(network, piscataquis())  # doctest: +SKIP
+    """
     days = sequences(river, TRAINED)
     data = weather(river)[days], np.sqrt(river.runoff[days])[..., np.newaxis]
     counts = np.broadcast_to(np.arange(LENGTH) >= WARM_UP, days.shape).astype(float)
@@ -107,6 +136,12 @@ def trained_weights():
     list of list of ndarray
         For `set_weights` of a network from :func:`new_network`: the LSTM's kernel, recurrent kernel
         and bias, and the kernel and bias of the output.
+
+    Examples
+    --------
+    >>> networks = trained_weights()
+    >>> print(len(networks), [weights.shape for weights in networks[0]])
+    5 [(4, 32), (8, 32), (32,), (8, 1), (1,)]
     """
     inputs, gates = len(WEATHER), 4 * UNITS
     shapes = [(inputs, gates), (UNITS, gates), (gates,), (UNITS, 1), (1,)]
@@ -118,6 +153,12 @@ def trained_weights():
 
 
 def efficiency(simulated, observed):
-    """The Nash–Sutcliffe efficiency: 1 for no error, 0 for errors as large as those of the mean."""
+    """The Nash–Sutcliffe efficiency: 1 for no error, 0 for errors as large as those of the mean.
+
+    Examples
+    --------
+    >>> print(efficiency([1, 2, 3, 4], [1, 2, 3, 5]).round(3))
+    0.886
+    """
     simulated, observed = np.asarray(simulated, float), np.asarray(observed, float)
     return 1 - np.sum((simulated - observed) ** 2) / np.sum((observed - observed.mean()) ** 2)

@@ -16,7 +16,13 @@ WIDTH, ROOM = 6.4, 0.2  # of the figure; and from the middle of a word to the ar
 
 
 def neuron(ax):
-    """One linear neuron: the input times its weight, plus a bias, is the output."""
+    """One linear neuron: the input times its weight, plus a bias, is the output.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> neuron(plt.figure().add_subplot())
+    """
     _canvas(ax, height=1.2)
     x, times, plus, y = [(place, 0.9) for place in (0.8, 2.4, 4.0, 5.6)]
     for start, end in [(x, times), (times, plus), (plus, y)]:
@@ -32,7 +38,13 @@ def neuron(ax):
 
 
 def network(ax):
-    """Two inputs, six ReLU units, one output; each line from layer to layer carries a weight."""
+    """Two inputs, six ReLU units, one output; each line from layer to layer carries a weight.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> network(plt.figure().add_subplot())
+    """
     _canvas(ax, height=3.0)
     inputs = [(1.0, 1.8), (1.0, 0.9)]
     hidden = [(3.2, 0.25 + 0.44 * i) for i in range(6)]
@@ -54,7 +66,13 @@ def network(ax):
 
 
 def recurrent_unit(ax):
-    """A recurrent unit with its loop and, as the same thing, the unit at every step of time."""
+    """A recurrent unit with its loop and, as the same thing, the unit at every step of time.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> recurrent_unit(plt.figure().add_subplot())
+    """
     _canvas(ax, height=1.9)
     loop = [(0.95, 0.95), (1.5, 0.95), (1.5, 1.45), (0.4, 1.45), (0.4, 0.95)]
     ax.plot(*np.transpose(loop), color=MODEL, lw=1.4)
@@ -78,7 +96,13 @@ def recurrent_unit(ax):
 
 
 def lstm_unit(ax):
-    """One LSTM unit at one step: the cell runs along the top, and four gates act on it."""
+    """One LSTM unit at one step: the cell runs along the top, and four gates act on it.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> lstm_unit(plt.figure().add_subplot())
+    """
     _canvas(ax, height=3.2)
     kept, added, written = (1.6, 2.8), (3.2, 2.8), (3.2, 2.0)
     bent, shown, c, h = (5.0, 2.15), (5.0, 1.55), (6.1, 2.8), (6.1, 1.55)

@@ -41,6 +41,15 @@ def two_ways(network, *, y0, start, learning_rate, atol=1e-3):
         That of the descent.
     atol : float
         As for :func:`helpers.reconstruction.reconstruct`.
+
+    Examples
+    --------
+    >>> from helpers.backend import keras
+    >>> hidden = keras.layers.Dense(3, activation="tanh")
+    >>> last = keras.layers.Dense(1)
+    >>> network = keras.Sequential([keras.Input((2,)), hidden, last])
+    >>> options = {"y0": 0.1, "start": (0.2, 0.4), "learning_rate": 0.05}
+    >>> figure = two_ways(network, **options)
     """
     start = in_shape("start", finite_array("start", start), (2,))
     grid = np.stack(np.meshgrid(STARTS, STARTS, indexing="ij"), axis=-1).reshape(-1, 2)

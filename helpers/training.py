@@ -55,6 +55,12 @@ def neuron(activation="linear", *, W=0.0, b=0.0, dtype="float32"):
     ------
     TypeError, ValueError
         If the activation or the format is none of the two, or a weight is not a finite number.
+
+    Examples
+    --------
+    >>> model = neuron(W=0.4, b=-25.0)
+    >>> print(model(np.array([[312.5]])).numpy())
+    [[100.]]
     """
     choice("activation", activation, LOSS_OF_NEURON)
     choice("dtype", dtype, ("float32", "float64"))
@@ -68,13 +74,28 @@ def weight_and_bias(model):
     """W and b of a one-neuron model as two floats.
 
     Raises TypeError or ValueError if `model` is not a Keras model of one neuron with one input.
+
+    Examples
+    --------
+    >>> from helpers.training import neuron
+    >>> weight_and_bias(neuron(W=0.5, b=1.0))
+    (0.5, 1.0)
     """
     kernel, bias = _single_neuron(model).get_weights()
     return kernel.item(), bias.item()
 
 
 def set_weight_and_bias(model, W, b):
-    """Set W and b of a one-neuron model, in place; errors as in :func:`weight_and_bias`."""
+    """Set W and b of a one-neuron model, in place; errors as in :func:`weight_and_bias`.
+
+    Examples
+    --------
+    >>> from helpers.training import neuron, weight_and_bias
+    >>> model = neuron()
+    >>> set_weight_and_bias(model, 2.0, -1.0)
+    >>> weight_and_bias(model)
+    (2.0, -1.0)
+    """
     W, b = finite_number("W", W), finite_number("b", b)
     layer = _single_neuron(model)
     kernel = in_format("W", np.full((1, 1), W), layer.kernel.dtype)
@@ -118,6 +139,15 @@ def train(model, x, y, *, counts=None, steps=1000, learning_rate=0.1):
     Notes
     -----
     Why standardising helps: LeCun et al. :cite:p:`lecun2012`.
+
+    Examples
+    --------
+    >>> from helpers.training import neuron, weight_and_bias
+    >>> model = neuron()
+    >>> losses = train(model, [0, 1, 2], [1, 3, 5], steps=300)
+    >>> W, b = weight_and_bias(model)
+    >>> print(f"{W:.3f}, {b:.3f}")
+    2.000, 1.000
     """
     activation = _single_neuron(model).activation.__name__
     choice("the activation of model", activation, LOSS_OF_NEURON)
@@ -187,6 +217,14 @@ def fit(model, x, y, *, steps, loss="mean_squared_error", learning_rate=0.01, co
     -----
     Adam: Kingma and Ba :cite:p:`kingma2015`. The first training of a model compiles its steps; one
     that starts again from other weights (`model.set_weights`) does not wait for that.
+
+    Examples
+    --------
+    >>> from helpers.training import neuron
+    >>> options = {"steps": 300, "learning_rate": 0.1}
+    >>> losses = fit(neuron(), [-1, 0, 1], [-2, 0, 2], **options)
+    >>> bool(losses[-1] < 1e-4)
+    True
     """
     check_model(model)
     choice("loss", loss, LOSSES)

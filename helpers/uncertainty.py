@@ -37,6 +37,13 @@ class InverseInterval:
         level, and the shape is an interval.
     message : str
         The shape in a sentence, with its reason.
+
+    Examples
+    --------
+    >>> from helpers.uncertainty import inverse_interval
+    >>> found = inverse_interval([0, 1, 2, 3], [2, 0, 3, 1], 1.5)
+    >>> found.shape, 100 in found
+    ('line', True)
     """
 
     x0: float
@@ -81,6 +88,12 @@ def inverse_interval(x, y, y0, *, level=0.95, kind="mean"):
     -----
     After Fieller :cite:p:`fieller1954`; in the notation of Greenwell and Schubert Kabban
     :cite:p:`greenwell2014`, where kind "mean" is called regulation, "observation" calibration.
+
+    Examples
+    --------
+    >>> found = inverse_interval([0, 1, 2, 3], [0.1, 0.9, 2.1, 2.9], 1.5)
+    >>> print(f"{found.low:.2f} to {found.high:.2f}")
+    1.21 to 1.79
     """
     y0 = finite_number("y0", y0)
     line = _fitted(x, y, level, kind)
@@ -126,6 +139,11 @@ def half_width(x, y, at, *, level=0.95, kind="mean"):
     ------
     TypeError, ValueError
         If an argument is of the wrong kind or outside its range.
+
+    Examples
+    --------
+    >>> half_width([0, 1, 2, 3], [0.1, 0.9, 2.1, 2.9], [0, 1.5, 3]).round(2)
+    array([0.46, 0.27, 0.46])
     """
     line = _fitted(x, y, level, kind)
     u = (finite_array("at", at) - line.centre) / line.x_unit

@@ -7,10 +7,12 @@ or a plain loop compute for the same setting.
 import json
 import re
 import sys
-from urllib.parse import quote
+from urllib.parse import parse_qsl
 
 import numpy as np
+import pdf
 import pytest
+from bs4 import BeautifulSoup
 from conftest import ROOT, refused_by_name
 from numpy.polynomial import Polynomial
 from playwright.sync_api import expect
@@ -44,14 +46,13 @@ FIGURES = {
     "fig-gates": "book/09_lstm.html",
     "fig-two-ways": "book/10_steps.html",
 }
-SPECIFICATION = r'<script type="application/json" data-live="([\w-]+)">(.*?)</script>'
-
 
 for_each_figure = pytest.mark.parametrize("name", FIGURES)
 
 
 def specifications(path):
-    return dict(re.findall(SPECIFICATION, path.read_text(encoding="utf-8"), re.DOTALL))
+    scripts = pdf.read(path).select("script[data-live]")
+    return {script["data-live"]: script.get_text() for script in scripts}
 
 
 def test_every_live_figure_is_tested(pages):
@@ -146,10 +147,9 @@ class Figure:
         )
         return [np.array(column) for column in columns]
 
-    @property
-    def dot(self):
-        """The centre of the point that can be dragged, in pixels of the window."""
-        box = self.box.locator(".handle_marks path").bounding_box()
+    def dot(self, handle="handle"):
+        """The centre of a point that can be dragged, in pixels of the window."""
+        box = self.box.locator(f".{handle}_marks path").bounding_box()
         return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
     @property
@@ -649,23 +649,22 @@ def test_the_text_sets_the_figure_and_the_address(show):
     assert figure.box.get_by_role("slider", name="learning rate").input_value() == "6.5"
 
 
-def test_every_button_in_the_text_sets_a_control_to_a_value_it_can_take(pages, show):
+def test_every_button_in_the_text_sets_a_control_to_a_value_it_can_take(pages):
     for name, page in FIGURES.items():
         controls = {
             p["name"]: p["bind"]
             for p in json.loads(specifications(pages[page])[name])["params"]
             if "bind" in p
         }
-        for state in re.findall(rf'data-state="{name}\?([^"]+)"', pages[page].read_text()):
-            for setting in state.replace("&amp;", "&").split("&"):
-                control, value = setting.split("=")
+        for button in pdf.read(pages[page]).select(f'button[data-state^="{name}?"]'):
+            for control, value in parse_qsl(button["data-state"].partition("?")[2]):
                 bind = controls[control]
                 if bind["input"] == "range":
                     steps = (float(value) - bind["min"]) / bind["step"]
                     assert bind["min"] <= float(value) <= bind["max"]
                     np.testing.assert_allclose(steps, round(steps), atol=1e-9)
                 else:
-                    assert value in map(quote, bind["options"])
+                    assert value in bind["options"]
 
 
 def test_the_address_sets_the_figure(show):
@@ -695,7 +694,18 @@ def test_the_address_sets_only_what_a_control_can_be_set_to(show, state, address
     assert figure.words.startswith(told)
 
 
-@pytest.mark.parametrize("state", ["fig-dose?y0=0.9", "fig-saturation?start=3", "fig-kernel?u=0.5"])
+@pytest.mark.parametrize(
+    "state",
+    [
+        "fig-descent?eta=6.5",
+        "fig-dose?y0=0.9",
+        "fig-saturation?start=3",
+        "fig-bands?level=80",
+        "fig-fade?known=16",
+        "fig-kernel?u=0.5",
+        "fig-two-ways?step=3",
+    ],
+)
 def test_a_link_with_a_state_leads_to_the_whole_figure(browser, pages, visit, state):
     context = browser.new_context(offline=True, viewport={"width": 1280, "height": 800})
     name = state.split("?")[0]
@@ -737,38 +747,82 @@ def test_every_control_is_labelled_and_works_by_keyboard(show, name):
         expect(figure.box.get_by_role("status")).not_to_have_text(words)
 
 
-@pytest.mark.parametrize("name", ["fig-title", "fig-dose"])
-def test_the_dot_can_be_dragged(show, name):
-    figure = show(name)
-    before, words = figure.signal("y0"), figure.words
-    x, y = figure.dot
-    mouse = figure.page.mouse
-    mouse.move(x, y)
-    mouse.down()
-    mouse.move(x, y - 20)
-    mouse.move(x + 10, y - 40)
-    mouse.up()
-    assert figure.signal("y0") > before
+class Mouse:
+    size = {"width": 1280, "height": 900}  # noqa: RUF012
+
+    def __init__(self, page):
+        self.mouse = page.mouse
+
+    def drag(self, path):
+        self.mouse.move(*path[0])
+        self.mouse.down()
+        for place in path[1:]:
+            self.mouse.move(*place)
+        self.mouse.up()
+        self.mouse.move(5, 5)  # let go: what was dragged stays
+
+
+class Finger:
+    size = {"width": 390, "height": 900}  # noqa: RUF012
+
+    def __init__(self, page):
+        self.page, self.session = page, page.context.new_cdp_session(page)
+
+    def drag(self, path, end="touchEnd"):
+        kinds = ["touchStart", *["touchMove"] * (len(path) - 1)]
+        touches = [(kind, [{"x": x, "y": y}]) for kind, (x, y) in zip(kinds, path)]
+        for kind, points in [*touches, (end, [])]:
+            self.session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+        self.page.wait_for_timeout(100)  # it would scroll by now
+
+
+def straight(here, there):
+    """The way from one place to another, in twelve steps."""
+    return np.linspace(here, there, 13).tolist()
+
+
+@pytest.fixture(params=[Mouse, Finger])
+def touched(request, browser, pages, visit):
+    """A function that opens a figure, on a page of its own, and what moves things on it."""
+    options = {"viewport": request.param.size, "has_touch": request.param is Finger}
+    context = browser.new_context(offline=True, **options)
+
+    def touched(name):
+        page, complaints = visit(context, pages[FIGURES[name]])
+        opened.append(complaints)
+        return Figure(page, name), request.param(page)
+
+    opened = []
+    yield touched
+    assert not any(opened)
+    context.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "then"),
+    [
+        ("fig-title", {"y0": 100}, {"y0": 160}),
+        ("fig-descent", {"start": 1}, {"start": 400}),
+        ("fig-descent", {"eta": 0.4}, {"eta": 5}),
+        ("fig-dose", {"y0": 0.5}, {"y0": 0.8}),
+        ("fig-bands", {"y0": 100}, {"y0": 250}),
+        ("fig-starts", {"start1": 0.1, "start2": 0.2}, {"start1": 0.5, "start2": -0.3}),
+        ("fig-fade", {"known": 16}, {"known": 40}),
+        ("fig-two-ways", {"start1": 0.2, "start2": -0.2}, {"start1": -0.4, "start2": 0.6}),
+    ],
+)
+def test_what_can_be_dragged_goes_where_it_is_dragged(touched, name, first, then):
+    figure, hand = touched(name)
+    handle = "handle_rate" if "eta" in first else "handle"
+    figure.box.locator(f".{handle}_marks").scroll_into_view_if_needed()
+    figure.set(**then)
+    there = figure.dot(handle)
+    figure.set(**first)
+    here, words, scrolled = figure.dot(handle), figure.words, figure.page.evaluate("scrollY")
+    hand.drag(straight(here, there))
+    np.testing.assert_allclose(figure.dot(handle), there, atol=2)
     assert figure.words != words
-    after = figure.dot
-    np.testing.assert_allclose(after[1], y - 40, atol=3)
-    mouse.move(x, y + 60)  # let go: it stays
-    assert figure.dot[1] == after[1]
-
-
-def test_the_start_can_be_dragged_across_the_plane(show):
-    figure = show("fig-starts")
-    before = figure.signal("start1"), figure.signal("start2")
-    x, y = figure.dot
-    mouse = figure.page.mouse
-    mouse.move(x, y)
-    mouse.down()
-    mouse.move(x + 20, y + 20)
-    mouse.move(x + 42, y + 63)  # a fifth and three tenths of the plane, at 210 pixels a unit
-    mouse.up()
-    after = figure.signal("start1"), figure.signal("start2")
-    np.testing.assert_allclose(np.subtract(after, before), [0.2, -0.3], atol=0.11)
-    assert f"From (−{-after[0]:.1f}, {after[1]:.1f})" in figure.words
+    assert figure.page.evaluate("scrollY") == scrolled
 
 
 def test_descent_runs_holds_and_takes_one_step(show):
@@ -789,7 +843,7 @@ def test_descent_runs_holds_and_takes_one_step(show):
 
 def test_what_is_dragged_keeps_to_the_steps_of_its_slider(show):
     figure = show("fig-dose")
-    x, y = figure.dot
+    x, y = figure.dot()
     mouse = figure.page.mouse
     mouse.move(x, y)
     mouse.down()
@@ -804,7 +858,7 @@ def test_what_is_dragged_keeps_to_the_steps_of_its_slider(show):
 
 def test_only_the_first_button_of_the_mouse_drags(show):
     figure = show("fig-title")
-    x, y = figure.dot
+    x, y = figure.dot()
     figure.page.mouse.move(x, y)
     figure.page.mouse.down(button="right")
     figure.page.mouse.move(x, y - 40)
@@ -812,35 +866,16 @@ def test_only_the_first_button_of_the_mouse_drags(show):
     assert figure.signal("y0") == 100
 
 
-@pytest.mark.parametrize("end", ["touchEnd", "touchCancel"])
-def test_the_dot_can_be_dragged_by_touch(browser, pages, visit, end):
-    context = browser.new_context(
-        offline=True, has_touch=True, viewport={"width": 390, "height": 900}
-    )
-    page, complaints = visit(context, pages[FIGURES["fig-title"]])
-    figure = Figure(page, "fig-title")
-    scrolled = page.evaluate("scrollY")
-    x, y = figure.dot
-    finger = context.new_cdp_session(page)
-
-    def swipe(x, y, end):
-        """From a place up, by 48 pixels in steps of 4."""
-        touches = [("touchStart", y), *[("touchMove", y - up) for up in range(4, 52, 4)]]
-        for kind, height in touches:
-            at = {"type": kind, "touchPoints": [{"x": x, "y": height}]}
-            finger.send("Input.dispatchTouchEvent", at)
-        finger.send("Input.dispatchTouchEvent", {"type": end, "touchPoints": []})
-        page.wait_for_timeout(100)
-
-    swipe(x, y, end)
-    np.testing.assert_allclose(figure.dot[1], y - 48, atol=2)
-    assert page.evaluate("scrollY") == scrolled
-    after = figure.signal("y0")
-    swipe(200, 800, "touchEnd")  # on the text: it scrolls, and moves no figure
+@pytest.mark.parametrize("touched", [Finger], indirect=True)
+def test_a_touch_that_is_cancelled_lets_go(touched):
+    figure, finger = touched("fig-title")
+    x, y = figure.dot()
+    finger.drag(straight((x, y), (x, y - 48)), end="touchCancel")
+    np.testing.assert_allclose(figure.dot()[1], y - 48, atol=2)
+    after, scrolled = figure.signal("y0"), figure.page.evaluate("scrollY")
+    finger.drag(straight((200, 800), (200, 752)))  # on the text: it scrolls, and moves no figure
     assert figure.signal("y0") == after > 150
-    assert page.evaluate("scrollY") > scrolled
-    assert not complaints
-    context.close()
+    assert figure.page.evaluate("scrollY") > scrolled
 
 
 def test_the_vega_scripts_are_loaded_once_when_a_figure_comes_near(context, pages):
@@ -892,6 +927,6 @@ def test_figures_on_a_dark_page_have_no_light_frame(browser, pages):
 
 def test_the_still_names_the_setting():
     figure = explorations.descent(0.4, -25.0, y0=100, start=1, learning_rate=0.4)
-    text = " ".join(re.findall(r">([^<]+)<", figure.still))
+    text = BeautifulSoup(figure.still, "html.parser").get_text(" ")
     assert "Starting at 1, the input reaches" in text
     assert "η = 0.40" in text
