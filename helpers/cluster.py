@@ -16,10 +16,7 @@ import threading
 import time
 from pathlib import Path
 
-import dask
 import numpy as np
-from distributed import CancelledError, Client, KilledWorker, wait
-from distributed.protocol.pickle import dumps
 from tqdm import tqdm
 
 from helpers.backend import keras, tf
@@ -27,6 +24,13 @@ from helpers.graph import all_layers
 from helpers.models import as_targets, check_model, input_and_output_shape
 from helpers.reconstruction import Reconstruction, as_starts, reconstruct
 from helpers.validation import flag, positive_number, whole_number
+
+try:
+    import dask
+    from distributed import CancelledError, Client, KilledWorker, wait
+    from distributed.protocol.pickle import dumps
+except ImportError as error:
+    raise ImportError("helpers.cluster needs Dask: pip install -e .[cluster]") from error
 
 # Chunks for each thread, if no size is given: the last ones to end should not be long.
 CHUNKS = 4
@@ -38,7 +42,7 @@ ENTRIES = 2**24
 POLL = 0.5
 
 
-class Unfinished(RuntimeError):
+class UnfinishedError(RuntimeError):
     """Some targets have no answer. Those of the others are not lost.
 
     Attributes
@@ -125,7 +129,7 @@ def reconstruct_on(
     TypeError, ValueError
         As `reconstruct`, and, before anything is sent, if the model cannot be saved and loaded, or
         an option cannot travel.
-    Unfinished
+    UnfinishedError
         If the cluster goes away, has no worker, or loses the workers that try a certain chunk. It
         holds the answers to all other targets.
 
@@ -136,9 +140,7 @@ def reconstruct_on(
     that worker, those are then tried once more, one at a time.
     """
     if client is not None and (not isinstance(client, Client) or client.asynchronous):
-        raise TypeError(
-            f"client must be a distributed.Client that waits for its answers, not {client!r}"
-        )
+        raise TypeError(f"client must be a distributed.Client, and not asynchronous: {client!r}")
     check_model(model)
     _check_options(options)
     progress, patience = flag("progress", progress), positive_number("patience", patience)
@@ -166,7 +168,7 @@ def reconstruct_on(
         return result
     numbers = np.arange(len(target))
     missing = np.concatenate([numbers[p] for i, p in enumerate(parts) if i not in found])
-    raise Unfinished(reason, result, np.setdiff1d(numbers, missing), missing)
+    raise UnfinishedError(reason, result, np.setdiff1d(numbers, missing), missing)
 
 
 def _outcomes(client, saved, target, start, parts, options, patience):
@@ -193,7 +195,7 @@ def _outcomes(client, saved, target, start, parts, options, patience):
                 for future in _ended(client, futures, patience):
                     killed = isinstance(future.exception(), KilledWorker)
                     yield i, _KILLED if killed else future.result()
-        except _Gone as error:
+        except _GoneError as error:
             yield None, str(error)
         finally:
             if client.status == "running":
@@ -203,24 +205,24 @@ def _outcomes(client, saved, target, start, parts, options, patience):
 _KILLED = "each worker that tried them died; perhaps they need more memory than it has"
 
 
-class _Gone(Exception):  # noqa: N818
+class _GoneError(Exception):
     """There is no cluster any more."""
 
 
 def _ended(client, futures, patience):
-    """Yield futures as they end; raise _Gone if the cluster does not compute them any more."""
+    """Yield futures as they end; raise _GoneError if the cluster does not compute them any more."""
     waiting, seen = list(futures), time.monotonic()
     while waiting:
         try:
             done, rest = wait(waiting, timeout=POLL, return_when="FIRST_COMPLETED")
         except CancelledError:
-            raise _Gone("the cluster went away, or was told to forget them") from None
+            raise _GoneError("the cluster went away, or was told to forget them") from None
         except TimeoutError:
             with contextlib.suppress(OSError):
                 if client.nthreads():
                     seen = time.monotonic()
             if time.monotonic() - seen > patience:
-                raise _Gone(f"the cluster had no worker for {patience:g} s") from None
+                raise _GoneError(f"the cluster had no worker for {patience:g} s") from None
             continue
         yield from done
         waiting, seen = list(rest), time.monotonic()
