@@ -6,7 +6,6 @@ who computes which, nor in what order; and a chunk whose worker dies is given to
 """
 
 import contextlib
-import functools
 import inspect
 import math
 import os
@@ -14,6 +13,7 @@ import sys
 import tempfile
 import threading
 import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -86,7 +86,7 @@ def local_client(workers=None):
         n_workers=whole_number("workers", workers, least=1),
         threads_per_worker=1,
         processes=True,
-        dashboard_address=None,
+        dashboard_address="127.0.0.1:0",
         silence_logs="CRITICAL",
     )
 
@@ -302,21 +302,38 @@ def _problem(saved, options):
 
 def _solve(problem, target, start):
     saved, options = problem
-    with _LOCK:
-        model = _loaded(saved)
-    return reconstruct(model, target, start=start, **options)
+    return reconstruct(_model(saved), target, start=start, **options)
 
 
-_LOCK = threading.Lock()
+_OWN = threading.local()  # what each thread of a worker has loaded last
+_ONE_AT_A_TIME = threading.Lock()
 
 
-@functools.lru_cache(maxsize=4)
+def _model(saved):
+    """The model in a file, of this thread alone.
+
+    Where only the weights are new, they go into the model that is there: its loops are compiled.
+    """
+    if getattr(_OWN, "saved", None) != saved:
+        with _ONE_AT_A_TIME:
+            model, config = _loaded(saved)
+        if getattr(_OWN, "config", None) == config:
+            _OWN.model.set_weights(model.get_weights())
+        else:
+            _OWN.model, _OWN.config = model, config
+        _OWN.saved = saved
+    return _OWN.model
+
+
 def _loaded(saved):
-    """The model, on whose loops a worker with one thread for each core uses one thread each."""
+    """A model from a file, and the part of the file that describes its layers."""
     with contextlib.suppress(RuntimeError):  # TensorFlow has started, with its threads
+        # A worker has a thread for each core: a loop of its own needs no more than one.
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
         path.write_bytes(saved)
-        return keras.saving.load_model(path, compile=False)
+        with zipfile.ZipFile(path) as file:
+            config = file.read("config.json")
+        return keras.saving.load_model(path, compile=False), config
