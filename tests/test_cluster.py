@@ -24,8 +24,8 @@ TARGETS = np.linspace(0.02, 0.98, 23)[:, None]
 
 @pytest.fixture(scope="module")
 def client():
-    """Two processes of one thread. A chunk fails for good when two of them have died of it."""
-    with dask.config.set({"distributed.scheduler.allowed-failures": 1}), local_client(2) as client:
+    """Two processes of one thread. A chunk on which one of them has died is suspected at once."""
+    with dask.config.set({"distributed.scheduler.allowed-failures": 0}), local_client(2) as client:
         yield client
 
 
@@ -85,6 +85,11 @@ def test_new_weights_reach_the_workers(client):
         assert_same(alone, reconstruct_on(client, NEURON, TARGETS, start=0.0, chunk=4))
 
 
+def test_an_error_on_a_worker_is_the_error_of_one_machine(client):
+    with pytest.raises(ValueError, match="start must lie within bounds"):
+        reconstruct_on(client, NEURON, TARGETS, start=0.0, bounds=(1, 2))
+
+
 def test_a_worker_that_is_killed_costs_no_target(client, monkeypatch, tmp_path):
     """Chunk 2 ends the first worker that takes it."""
     mark = str(tmp_path / "killed")
@@ -124,11 +129,6 @@ def test_a_chunk_that_kills_each_worker_is_named_and_the_rest_kept(client, monke
     assert error.missing.tolist() == [8, 9, 10, 11]
     assert error.found.tolist() == [*range(8), *range(12, 23)]
     assert_same(reconstruct(NEURON, TARGETS, start=start), error.result, error.found)
-
-
-def test_an_error_on_a_worker_is_the_error_of_one_machine(client):
-    with pytest.raises(ValueError, match="start must lie within bounds"):
-        reconstruct_on(client, NEURON, TARGETS, start=0.0, bounds=(1, 2))
 
 
 def without_workers():
