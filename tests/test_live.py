@@ -47,7 +47,11 @@ FIGURES = {
     "fig-kernel": "book/08_rnn.html",
     "fig-gates": "book/09_lstm.html",
     "fig-two-ways": "book/10_steps.html",
+<<<<<<< HEAD
     "fig-february": "book/11_river.html",
+=======
+    "fig-poses": "book/12_faces.html",
+>>>>>>> 66726e2 (The faces' chapter is announced: contents, title page, README, notation, licences)
 }
 
 for_each_figure = pytest.mark.parametrize("name", FIGURES)
@@ -103,8 +107,15 @@ THREE = [1.0, 2.0, 3.0], [1.0, 3.0, 4.0]
             ),
             ["found", "6", "5"],
         ),
+        (
+            lambda: image_explorations.posed_faces(
+                np.zeros((2, 2, 4, 4, 3)), np.zeros((2, 2, 5, 2)), [["a"] * 2] * 2,
+                tilts=[0, 10], mouths=[0.4, 0.3], tilt=0, mouth=0.3,
+            ),
+            ["mouths", "[0.4, 0.3]"],
+        ),
     ],
-)
+)  # fmt: skip
 def test_bad_arguments_are_named(call, words):
     with refused_by_name(ValueError, words):
         call()
