@@ -223,7 +223,8 @@ def posed_faces(images, landmarks, notes, *, tilts, mouths, tilt, mouth):
         handle(marks[1], cursor="move", **place),
         handle(marks[4], name="handle_mouth", cursor="move", **place),
     ).properties(width=WIDTH, height=side)
-    return LiveFigure(chart, [tilt, mouth, faces, places, told], [told[i][j]])
+    words = [f"Asked for: a head tilted by {tilt}°, a mouth {mouth:.2f} wide.", told[i][j]]
+    return LiveFigure(chart, [tilt, mouth, faces, places, told], words)
 
 
 def _stops(name, label, value, stops, drag, mark):
