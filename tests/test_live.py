@@ -50,11 +50,8 @@ FIGURES = {
     "fig-kernel": "book/08_rnn.html",
     "fig-gates": "book/09_lstm.html",
     "fig-two-ways": "book/10_steps.html",
-<<<<<<< HEAD
     "fig-february": "book/11_river.html",
-=======
     "fig-poses": "book/12_faces.html",
->>>>>>> 66726e2 (The faces' chapter is announced: contents, title page, README, notation, licences)
 }
 
 for_each_figure = pytest.mark.parametrize("name", FIGURES)
