@@ -145,7 +145,7 @@ def weight():
 
 
 def on_a_cluster(store=None):
-    """Two workers against one, each a single thread: the rain of the unseen summers, drawn twelve times.
+    """Two workers against one, each a single thread: twelve draws of the summers unseen.
 
     Called with the name of a .csv file, this leaves the times there, for chapter 13.
     """
