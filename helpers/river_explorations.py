@@ -49,6 +49,14 @@ def february(networks, cells, river, *, year, network, warmer):
     -----
     The snow cell counts in per cent of the way from its lowest to its highest value in that winter,
     as it was.
+
+    Examples
+    --------
+    >>> from helpers import data
+    >>> from helpers import river as rivers
+    >>> measured = data.piscataquis()
+    >>> networks = [rivers.new_network(measured, seed=0)]
+    >>> figure = february(networks, [(0, 1.0)], measured, year=2011, network=0, warmer=4)
     """
     year = whole_number("year", year, least=1982, most=2014)
     july, first, march, may = (
