@@ -21,6 +21,10 @@ from helpers.verdicts import (
 )
 
 
+# So many targets are stepped as quickly as it is found out whether they have ended.
+LOOK = 128
+
+
 def first_state(form, N, whole):
     """Code and n_iter of each of N targets, and the cost that it begins with."""
     if whole:  # the loop makes them
@@ -37,6 +41,8 @@ def new_loop(model, penalty, form, kept_iterates, whole):
     answer = answer_of(model, form.space)
     narrow = tf.as_dtype(form.y_dtype) == tf.float16
     N = form.x_shape[0]
+    # Whether all have ended costs half a step of a line to find out, and is not asked after each.
+    at_once = max(1, N // LOOK)
 
     def advance(x, *rest):
         if whole:
@@ -46,7 +52,8 @@ def new_loop(model, penalty, form, kept_iterates, whole):
         asked = form.unpacked(problem)
         entries, push, rate = asked.entries, asked.push, asked.rate
 
-        def one_step(i, x, code, n_iter, ceiling, path, counts):
+        def step(x):
+            """The outputs at x, the cost and the size of its parts, and where a step leads."""
             with tf.GradientTape() as tape:
                 tape.watch(x)
                 y, value = (picked(each, entries) for each in answer(x))
@@ -63,24 +70,21 @@ def new_loop(model, penalty, form, kept_iterates, whole):
                     cost, size = cost + paid, size + tf.abs(paid)
                 # What goes back through float16 must fit it: the cost of each is made about 1.
                 unit = tf.maximum(tf.stop_gradient(size), 1.0) ** 0.5 if narrow else 1.0
+                # Cost and gradient are sums over the batch: a sum keeps the targets apart.
                 total = tf.reduce_sum(cost / unit)
             gradient = tape.gradient(total, x, unconnected_gradients="zero")
             gradient = tf.reshape(gradient, x.shape)  # a loaded graph may not know its shape
             if narrow:
                 gradient = tf.cast(gradient, exact.dtype) * beside(unit, x)
                 beyond = tf.cast(x, exact.dtype) - tf.cast(rate, exact.dtype) * gradient
-                moved = beyond = tf.cast(beyond, x.dtype)
+                beyond = tf.cast(beyond, x.dtype)
             else:
-                moved = beyond = x - rate * gradient
-            if asked.box is not None:
-                moved = tf.clip_by_value(beyond, *asked.box)
+                beyond = x - rate * gradient
+            moved = beyond if asked.box is None else tf.clip_by_value(beyond, *asked.box)
+            return y, cost, size, gradient, beyond, moved
 
-            # Cost and gradient are sums over the batch: a sum keeps the targets apart.
-            first = size
-            if push is not None:  # the cost may well be 0 at the start: what a step promises counts
-                slope = per_target(tf.reduce_sum, tf.cast(gradient, size.dtype) ** 2)
-                first = size + tf.cast(rate, size.dtype) * slope
-            ceiling = tf.where(n_iter == 0, first, ceiling)
+        def one_more(i, x, code, n_iter, path, counts):
+            y, cost, _, gradient, beyond, moved = step(x)
             close = per_target(tf.reduce_all, tf.abs(y - asked.wanted) <= asked.within)
             finite = per_target(tf.reduce_all, tf.math.is_finite(y))
             movable = per_target(tf.reduce_all, tf.math.is_finite(beyond))
@@ -105,15 +109,24 @@ def new_loop(model, penalty, form, kept_iterates, whole):
             n_iter += tf.cast(going, tf.int32)
             if kept_iterates:
                 path, counts = path.write(i, x), counts.write(i, n_iter)
-            return i + 1, x, code, n_iter, ceiling, path, counts
+            return i + 1, x, code, n_iter, path, counts
 
-        def unfinished(i, x, code, *rest):
+        def some_more(i, *state):
+            last = tf.minimum(i + at_once, asked.steps)
+            return tf.while_loop(lambda i, *_: i < last, one_more, (i, *state))
+
+        def unfinished(i, x, code, *_):
             return (i < asked.steps) & tf.reduce_any(code == RUNNING)
 
+        _, _, first, gradient, *_ = step(x)
+        if push is not None:  # the cost may well be 0 at the start: what a step promises counts
+            slope = per_target(tf.reduce_sum, tf.cast(gradient, first.dtype) ** 2)
+            first += tf.cast(rate, first.dtype) * slope
+        ceiling = tf.where(n_iter == 0, first, ceiling)
         path = tf.TensorArray(x.dtype, size=kept_iterates, element_shape=x.shape)
         counts = tf.TensorArray(tf.int32, size=kept_iterates, element_shape=(N,))
-        _, x, code, n_iter, ceiling, path, counts = tf.while_loop(
-            unfinished, one_step, (0, x, code, n_iter, ceiling, path, counts)
+        _, x, code, n_iter, path, counts = tf.while_loop(
+            unfinished, some_more, (0, x, code, n_iter, path, counts)
         )
         after = (x, code, n_iter, ceiling, model(x, training=False))
         return (*after, path.stack(), counts.stack()) if kept_iterates else after
