@@ -24,7 +24,7 @@ WORK = 2**15
 FEWEST, MOST = 16, 1024
 
 # The most grains in a block. A call costs as much as some ten thousand targets of a line.
-GRAINS = 16
+GRAINS = 32
 
 
 def size_of_grain(model, shape, copies):
@@ -84,7 +84,7 @@ def on_all_cores(function, number, alone):
 
     The first call is over before the others begin if it is to be `alone`.
     """
-    first = 1 if alone or number == 1 else 0
+    first = number if cores() == 1 else 1 if alone or number == 1 else 0
     for i in range(first):
         function(i)
         yield i

@@ -20,7 +20,6 @@ from helpers.verdicts import (
     RUNNING,
 )
 
-
 # So many targets are stepped as quickly as it is found out whether they have ended.
 LOOK = 128
 

@@ -215,7 +215,7 @@ def reconstruct(
     target = as_targets(model, target, output_shape)
     start = _as_starts(start, (len(target), *shape), model.inputs[0].dtype)
     if penalty is not None:
-        _check_penalty(penalty(tf.constant(start)), start)
+        _check_penalty(penalty(tf.constant(start[:1])), start[:1])
     if bounds is not None:
         bounds = _as_bounds(bounds, start)
     rate = None if learning_rate is None else _as_rate(learning_rate, start.dtype)
@@ -238,17 +238,17 @@ def reconstruct(
     N, form = len(target), form_of(model, target, start, space, unit, bounds, endless)
     grain = size_of_grain(model, shape, 1 if method is descent else form.k)
     parts = blocks(N, grain, 1 if trace else GRAINS)
-    by_steps = progress and len(parts) == 1  # what the progress bar counts
+    by_steps = progress and grain >= N  # what the progress bar counts
     # Some steps at a time, where something must be handed out on the way.
     segment = min(SEGMENT, max_iter) if trace or by_steps else None
     grains = 1 if segment or grain >= N else GRAINS
     loop = Loop(
         method, model, penalty, form, grain, grains, [*shared, *(bounds or ())], segment, trace
     )
-    result = {name: np.empty(N, dtype) for name, dtype in _DTYPES.items()}
-    result |= {"x": np.empty_like(start), "y": np.empty(target.shape, target.dtype)}
-    result["residual"], paths = np.empty_like(result["y"]), [None] * len(parts)
-    messages = MESSAGE if rate is None else MESSAGE_WITH_RATE
+    fields = ("x", start), ("y", target), ("residual", target)
+    found = {name: np.empty(like.shape, like.dtype) for name, like in fields}
+    found |= {"code": np.empty(N, np.int32), "n_iter": np.empty(N, np.int32)}
+    paths = [None] * len(parts)
     total, unit = (max_iter, "step") if by_steps else (N, "target")
     with tqdm(total=total, disable=not progress, file=sys.stdout, unit=unit) as bar:
         search = Search(
@@ -257,29 +257,34 @@ def reconstruct(
         )  # fmt: skip
 
         def solve(i):
-            code, paths[i], ended = search(target[parts[i]], start[parts[i]])
-            ended |= {"status": STATUS[code], "message": messages[code]}
+            ended, paths[i] = search(target[parts[i]], start[parts[i]])
             for name, array in ended.items():
-                result[name][parts[i]] = array
+                found[name][parts[i]] = array
 
         for i in on_all_cores(solve, len(parts), alone=not loop.program.ready):
             bar.update(0 if by_steps else parts[i].stop - parts[i].start)
-    free = np.isinf(np.ma.getdata(target)) | np.ma.getmaskarray(target)
-    if free.any():
-        result["residual"] = np.ma.array(result["residual"], mask=free)
+    code = found.pop("code")
+    found["status"] = _in_words(STATUS, code)
+    found["message"] = _in_words(MESSAGE if rate is None else MESSAGE_WITH_RATE, code)
+    if endless or np.ma.is_masked(target):
+        free = np.isinf(np.ma.getdata(target)) | np.ma.getmaskarray(target)
+        found["residual"] = np.ma.array(found["residual"], mask=free)
     if trace:
-        result["trace"] = np.concatenate(as_long(*paths), axis=1)
-    for array in (target, *result.values()):
+        found["trace"] = np.concatenate(as_long(*paths), axis=1)
+    for array in (target, *found.values()):
         array.flags.writeable = False
-    return Reconstruction(target=target, **result)
+    return Reconstruction(target=target, **found)
 
 
-# What is one number, or one word, for each target.
-_DTYPES = {"status": STATUS.dtype, "message": object, "n_iter": np.int32}
+def _in_words(words, code):
+    """The word for each code; one for all, such as 'converged', is kept once."""
+    if (code == code[0]).all():
+        return np.broadcast_to(words[code[0]], code.shape)
+    return words[code]
 
 
 def _check_penalty(cost, start):
-    """Raise unless what a penalty returned for the starts is one number for each."""
+    """Raise unless what a penalty returned for some starts is one number for each."""
     if not tf.is_tensor(cost) or cost.shape != start.shape[:1] or cost.dtype != start.dtype:
         raise ValueError(
             f"penalty must return a tensor of shape {start.shape[:1]} and type "
@@ -306,10 +311,10 @@ def _as_starts(start, shape, dtype):
             f"start must be floating point, not {start!r}: "
             "integers have no gradient; write 1.0, not 1"
         )
-    array = finite_array("start", start)
+    array = in_format("start", finite_array("start", start), dtype)
     if array.shape == shape[:1] and shape[1:] == (1,):
         array = array[:, np.newaxis]
-    return in_format("start", in_shape("start", array, shape), dtype)
+    return in_shape("start", array, shape)
 
 
 def _as_bounds(bounds, start):

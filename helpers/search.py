@@ -42,7 +42,7 @@ class Search:
     progress: object
 
     def __call__(self, target, start):
-        """Why each target has ended, the iterates, and other fields of a `Reconstruction`."""
+        """Fields of a `Reconstruction`, with a code for status and message; and the iterates."""
         wanted, mask = np.ma.getdata(target), np.ma.getmask(target)
         endless = np.isinf(wanted)
         matters = ~(endless | mask)
@@ -81,7 +81,8 @@ class Search:
             if self.rate is not None and self.loop.form.space == "output" and not self.paid:
                 higher = _distance(residual, matters) > steps[1][3].numpy()[: len(x)]
                 code = verdicts.thrown(code, n_iter, higher)
-        return code, path, {"x": x, "y": y, "residual": residual, "n_iter": n_iter}
+        fields = {"x": x, "y": y, "residual": residual, "code": code, "n_iter": n_iter}
+        return fields, path
 
     def _steps(self, begin, advance, N):
         """Step until every target has ended: x, code, n_iter, y, the iterates, and the state."""
