@@ -26,6 +26,9 @@ FEWEST, MOST = 16, 1024
 # The most grains in a block. A call costs as much as some ten thousand targets of a line.
 GRAINS = 32
 
+# The same of a small block. Not one: XLA would compile it otherwise, and round otherwise.
+FEW = 2
+
 
 def size_of_grain(model, shape, copies):
     """How many targets a grain of a model has: a power of two.
@@ -107,8 +110,8 @@ def filled(array, rows):
     return np.concatenate([array, np.broadcast_to(array[-1:], (missing, *array.shape[1:]))])
 
 
-def in_grains(advance, own, results):
-    """The function of a grain, made one of :data:`GRAINS` grains, which takes one after the other.
+def in_grains(advance, number, own, results):
+    """The function of a grain, made one of a number of grains, which takes one after the other.
 
     Parameters
     ----------
@@ -126,14 +129,14 @@ def in_grains(advance, own, results):
     """
 
     def program(grains, *tensors):
-        split = [tf.reshape(t, (GRAINS, *s.shape)) for t, s in zip(tensors, own)]
+        split = [tf.reshape(t, (number, *s.shape)) for t, s in zip(tensors, own)]
 
         def one(i, found):
             new = advance(*(tf.gather(each, i) for each in split), *tensors[len(own) :])
             return i + 1, [array.write(i, part) for array, part in zip(found, new)]
 
-        found = [tf.TensorArray(s.dtype, GRAINS, element_shape=s.shape) for s in results]
+        found = [tf.TensorArray(s.dtype, number, element_shape=s.shape) for s in results]
         _, found = tf.while_loop(lambda i, found: i < grains, one, (0, found))
         return [tf.reshape(a.stack(), (-1, *s.shape[1:])) for a, s in zip(found, results)]
 
-    return program, [tf.TensorSpec((GRAINS * s.shape[0], *s.shape[1:]), s.dtype) for s in own]
+    return program, [tf.TensorSpec((number * s.shape[0], *s.shape[1:]), s.dtype) for s in own]

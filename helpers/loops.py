@@ -382,7 +382,7 @@ class Loop:
         own, state = (
             [tf.constant(filled(each, self.rows)) for each in arrays] for arrays in (own, state)
         )
-        count = [] if self.rows == self.grain else [np.int32(-(-N // self.grain))]
+        count = [np.int32(-(-N // self.grain))] if self.whole else []
 
         def advance(state, steps, *shared):
             return self.program(*count, *state, *own, np.int32(steps), *(shared or self.shared))
@@ -395,10 +395,10 @@ def _program(model, penalty, method, form, grains, kept_iterates, whole):
     advance, state, after = method.new_loop(model, penalty, form, kept_iterates, whole)
     own = [*state, *form.signature(part for part in form.parts if part not in SHARED)]
     shared = form.signature(part for part in form.parts if part in SHARED)
-    if grains == 1:
+    if not whole:
         return Compiled(advance, [*own, *shared])
     after = [*after, tf.TensorSpec(form.y_shape, form.y_dtype)]
-    advance, own = in_grains(advance, own, after)
+    advance, own = in_grains(advance, grains, own, after)
     return Compiled(advance, [tf.TensorSpec((), "int32"), *own, *shared])
 
 

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from helpers import descent, gauss_newton, projected_gradient
 from helpers.activations import last_activation
 from helpers.backend import keras, tf
-from helpers.blocks import GRAINS, blocks, on_all_cores, size_of_grain
+from helpers.blocks import FEW, GRAINS, blocks, on_all_cores, size_of_grain
 from helpers.graph import origin
 from helpers.loops import SEGMENT, Loop, form_of
 from helpers.models import as_targets, check_model, in_format, input_and_output_shape
@@ -241,7 +241,7 @@ def reconstruct(
     by_steps = progress and grain >= N  # what the progress bar counts
     # Some steps at a time, where something must be handed out on the way.
     segment = min(SEGMENT, max_iter) if trace or by_steps else None
-    grains = 1 if segment or grain >= N else GRAINS
+    grains = 1 if segment else FEW if N <= FEW * grain else GRAINS
     loop = Loop(
         method, model, penalty, form, grain, grains, [*shared, *(bounds or ())], segment, trace
     )
