@@ -241,7 +241,7 @@ def reconstruct(
     by_steps = progress and grain >= N  # what the progress bar counts
     # Some steps at a time, where something must be handed out on the way.
     segment = min(SEGMENT, max_iter) if trace or by_steps else None
-    grains = 1 if segment else GRAINS if N > FEW * grain else FEW
+    grains = 1 if segment else GRAINS if FEW * grain < N else FEW
     loop = Loop(
         method, model, penalty, form, grain, grains, [*shared, *(bounds or ())], segment, trace
     )

@@ -70,10 +70,10 @@ def theirs(cases):
 
 def memory(N):
     """The most memory, in bytes, that a whole process takes in which N targets are asked for."""
-    code = (
-        "import resource, scaling; scaling.asked(%d);"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)" % N
-    )
+    code = f"""if True:
+        import resource, scaling
+        scaling.ask({N})
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"""
     environment = os.environ | {"PYTHONPATH": f"{HERE}{os.pathsep}{HERE.parent}"}
     answer = subprocess.run(
         [sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True
@@ -81,7 +81,7 @@ def memory(N):
     return int(answer.stdout) * (1 if sys.platform == "darwin" else 1024)
 
 
-def asked(N):
+def ask(N):
     """Ask for N targets of the line, once."""
     model, target, options = problem(DESCENT, N)
     assert reconstruct(model, target, **options).converged.all()
@@ -130,15 +130,11 @@ def scaling(store=None):
         if case == (DESCENT, 1_000_000):
             bandwidth, peak = limits()
             # A step reads x and its target and writes x; it takes 8 operations.
-            print(
-                f"    of what {steps} steps through memory would take: {own / (steps * N * 12 / bandwidth):.2f}"
-            )
-            print(
-                f"    times what their operations take at the peak: {own / (steps * N * 8 / peak):.1f}"
-            )
-    print(
-        f"memory of a process that asks for 10,000,000 targets: {memory(10_000_000) / 1e9:.2f} GB"
-    )
+            through_memory, at_the_peak = steps * N * 12 / bandwidth, steps * N * 8 / peak
+            print(f"    beside {steps} steps that go through memory: {own / through_memory:.2f}")
+            print(f"    beside their operations at the peak: {own / at_the_peak:.1f}")
+    most = memory(SIZES[-1]) / 1e9
+    print(f"memory of a process that asks for {SIZES[-1]:,} targets of a line: {most:.2f} GB")
     if store:
         date, machine = datetime.date.today().isoformat(), processor()
         with open(store, "w", newline="", encoding="utf-8") as file:
