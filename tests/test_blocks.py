@@ -87,7 +87,7 @@ ENDS = [
     (
         "sigmoid",
         {"learning_rate": 0.5, "max_iter": 60},
-        {"converged": (0.5, 0.1), "max_iter": (0.02, 4.0), "stalled": (0.2, 30.0)},
+        {"converged": (0.5, 0.0), "max_iter": (0.02, 4.0), "stalled": (0.2, 30.0)},
     ),
     ("linear", {"learning_rate": 1.1}, {"converged": (1.0, 1.0), "diverged": (3.0, 1.0)}),
     ("linear", {"bounds": (-1.0, 1.0)}, {"converged": (0.5, 0.0), "stationary": (3.0, 0.0)}),
