@@ -5,8 +5,9 @@ memory, at each step anew. So a loop works on a grain, a few targets, until they
 on the next one. A block is what one call of a compiled program gets: a number of grains.
 
 All grains of a model have one size, whatever the size of the batch; the last one is filled up with
-copies. No operation mixes targets. So a target is computed by the same instructions, be it alone or
-one of a million, and a batch gives, bit for bit, what single calls give.
+copies. No operation mixes targets, and the program of a grain is the same wherever it stands. So a
+target is computed by the same instructions, be it alone or one of a million, and a batch gives, bit
+for bit, what single calls give.
 """
 
 import os
@@ -117,6 +118,8 @@ def in_grains(advance, number, own, results):
     ----------
     advance : callable
         Of tensors: those that `own` describes, and others. It returns a sequence of tensors.
+    number : int
+        How many grains there is room for.
     own : sequence of tf.TensorSpec
         Those with a row for each target of a grain, which come first.
     results : sequence of tf.TensorSpec

@@ -150,10 +150,10 @@ def reconstruct(
         The box that the input never leaves, in the model's number format. Two numbers or arrays
         that broadcast to an input; infinite where there is none.
     penalty : callable, optional
-        A function of a batch of inputs, as a tensor, that returns one cost for each, independent of
-        the others, to be added to J; such as those in `helpers.priors`. It is paid until the end: a
-        run then goes on, when the output is right, for as long as a step changes anything, or until
-        max_iter.
+        A function of a batch of any size of inputs, as a tensor, that returns one cost for each,
+        independent of the others, to be added to J; such as those in `helpers.priors`. It is paid
+        until the end: a run then goes on, when the output is right, for as long as a step changes
+        anything, or until max_iter.
     scale : array_like of float, optional
         The size of one unit of each input, above 0, in units of the input: a number, or an array
         that broadcasts to an input. What is nearest, and how long a step is, is measured in it.
@@ -161,7 +161,8 @@ def reconstruct(
     trace : bool
         Keep all iterates.
     progress : bool
-        Show a progress bar on stdout.
+        Show a progress bar on stdout: of the steps, or, for a batch of more than one grain (1 024
+        targets of a line), of the targets that are done.
 
     Returns
     -------
@@ -201,9 +202,12 @@ def reconstruct(
     gradient descent, whose rate is ½/σ₁² at first, from the largest singular value of J S, and then
     follows from the last two gradients :cite:p:`barzilai1988,birgin2000`.
 
-    A loop is compiled once for each combination of model, its settings, space, prior, bounds and
-    shapes (each time for a penalty that is a function); its iterates equal those of an eager loop
-    to floating-point rounding, and so does `y`, which is compiled with it.
+    A loop is compiled once for each combination of model, its settings, space, prior and bounds
+    (each time for a penalty that is a function), and once more for a large batch. It works through
+    a batch in grains of one size, on all cores (see `helpers.blocks`), so that a batch of any size
+    gives, bit for bit, what single calls give. With a `trace`, last digits may differ. Iterates
+    equal those of an eager loop to floating-point rounding, and so does `y`, which is compiled with
+    them.
     """
     check_model(model)
     choice("space", space, ("output", "logit"))
