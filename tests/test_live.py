@@ -21,11 +21,13 @@ from helpers import (
     image_explorations,
     interval_explorations,
     network_explorations,
+    river,
+    river_explorations,
     step_explorations,
 )
 from helpers.backend import keras
 from helpers.closed_forms import least_squares, logit, sigmoid
-from helpers.data import bliss_beetles, noisy_line
+from helpers.data import bliss_beetles, noisy_line, piscataquis
 from helpers.reconstruction import reconstruct
 from helpers.training import fit
 
@@ -43,6 +45,7 @@ FIGURES = {
     "fig-kernel": "book/08_rnn.html",
     "fig-gates": "book/09_lstm.html",
     "fig-two-ways": "book/10_steps.html",
+    "fig-february": "book/11_river.html",
 }
 SPECIFICATION = r'<script type="application/json" data-live="([\w-]+)">(.*?)</script>'
 
@@ -546,6 +549,65 @@ def test_both_ways_are_those_of_reconstruct(draw, network, two_ways, start, step
         np.testing.assert_allclose(float(output), network(path[-1:])[0, 0], atol=6e-3)
         at_rest = ", arrived" if run.converged[0] else ", at rest"
         assert end == (at_rest if run.n_iter[0] <= step else "")
+
+
+RIVER = piscataquis()
+
+
+@one
+def river_networks():
+    """Two of those that ship, and for each a cell, with either sign."""
+    networks = [river.new_network(RIVER, seed=0) for _ in range(2)]
+    for network, weights in zip(networks, river.trained_weights()):
+        network.set_weights(weights)
+    return networks, [(2, -1.0), (0, 1.0)]
+
+
+@one
+def february(river_networks):
+    return river_explorations.february(*river_networks, RIVER, year=2011, network=0, warmer=4)
+
+
+@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize("warmer", [-10, 0, 12])
+def test_the_winter_is_that_of_the_layer(draw, river_networks, february, which, warmer):
+    network, (unit, sign) = (each[which] for each in river_networks)
+    start, first, march, end = np.searchsorted(
+        RIVER.date, np.array(["2010-07-01", "2011-02-01", "2011-03-01", "2011-05-01"], "M8[D]")
+    )
+    x = np.stack([river.weather(RIVER)] * 2)
+    x[1, first:march, 2:] += warmer
+    shown = slice(first - start, end - start)
+    inputs = network.layers[0](x[:, start:end])
+    cell, states, gates = network.layers[1].cell, [np.zeros((2, 8), "float32")] * 2, []
+    kernel, recurrent_kernel, bias = (w[..., 8 + unit] for w in cell.get_weights())
+    cells = []
+    for t in range(end - start):
+        gates.append(sigmoid(inputs[:, t].numpy() @ kernel + states[0] @ recurrent_kernel + bias))
+        _, states = cell(inputs[:, t], states)
+        cells.append(sign * np.array(states[1])[:, unit])
+    gates, cells = np.array(gates)[shown].T, np.array(cells).T
+    cells = 100 * (cells - cells[0].min()) / np.ptp(cells[0])
+    flows = network(x[:, start:end]).numpy()[:, shown, 0].clip(0) ** 2
+
+    figure = draw(february, network=str(which), warmer=warmer)
+    temperatures = x[:, first:end, 2:].mean(axis=2)
+    for name, computed, atol in [
+        ("temperature", temperatures, 0.05),
+        ("gate", 100 * gates, 0.5),
+        ("cell", cells[:, shown], 0.5),
+        ("flow", flows, 0.05),
+    ]:  # what is rounded, and some of it in float32
+        columns = np.array(figure.data("before", name))
+        np.testing.assert_allclose(columns, computed, atol=atol + 0.01, err_msg=name)
+    told = figure.words.replace("−", "-")
+    numbers = [float(number) for number in re.findall(r"-?\d+\.?\d*", told)]
+    mean, of, kept, _, now, was, highest = numbers
+    assert of == which
+    expected = [temperatures[1, : march - first].mean(), 100 * gates[1, : march - first].mean()]
+    np.testing.assert_allclose([mean, kept], expected, atol=0.06)
+    np.testing.assert_allclose([now, was], cells[::-1, march - start], atol=0.51)
+    np.testing.assert_allclose(highest, flows[1].max(), atol=0.06)
 
 
 @one
