@@ -583,7 +583,9 @@ def test_the_winter_is_that_of_the_layer(draw, river_networks, february, which, 
     kernel, recurrent_kernel, bias = (w[..., 8 + unit] for w in cell.get_weights())
     cells = []
     for t in range(end - start):
-        gates.append(sigmoid(inputs[:, t].numpy() @ kernel + states[0] @ recurrent_kernel + bias))
+        gates.append(
+            sigmoid(inputs[:, t].numpy() @ kernel + np.array(states[0]) @ recurrent_kernel + bias)
+        )
         _, states = cell(inputs[:, t], states)
         cells.append(sign * np.array(states[1])[:, unit])
     gates, cells = np.array(gates)[shown].T, np.array(cells).T
