@@ -53,12 +53,12 @@ def allowed_inputs(data, *, points_of, level, y0):
     data = {name: paired_samples(x, y, at_least=3) for name, (x, y) in data.items()}
     grid = np.linspace(LEFT, RIGHT, 47)
     chosen = choice("data", "points", points_of, list(data))
-    level = slider("level", "level in %", level, 50, 95, 5)
+    level = slider("level", "level in %", level, *LEVELS[[0, -1]].tolist(), 5)
     y0 = slider("y0", "output y₀", y0, 0, 360, 5, drag="invert('y', y())")
     lines = Parameter("lines", {name: least_squares(x, y) for name, (x, y) in data.items()})
     ends = Parameter("ends", {name: _ends(x, y) for name, (x, y) in data.items()})
     reach = Parameter("reach", {name: _reach(x, y, grid) for name, (x, y) in data.items()})
-    at_level = (level - 50) / 5
+    at_level = (level - int(LEVELS[0])) / 5
     W, b = lines[chosen][0], lines[chosen][1]
     found = {kind: ends[chosen][kind][at_level][y0 / 5] for kind in KINDS}
     words = [
