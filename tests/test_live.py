@@ -752,6 +752,10 @@ def test_the_address_sets_what_a_control_can_be_set_to_and_no_more(show, state, 
     figure = show(name, f"#{state}")
     figure.page.wait_for_function(f"location.hash === '#{name}{address}'")
     assert figure.words.startswith(told)
+    for control, value in parse_qsl(address.removeprefix("?")):
+        assert str(figure.signal(control)) == value
+    for option in figure.box.get_by_role("radio").all():
+        assert option.is_checked() == (option.input_value() == figure.signal("cost"))
 
 
 @pytest.mark.parametrize(
@@ -808,7 +812,7 @@ def test_every_control_is_labelled_and_works_by_keyboard(show, name):
 
 
 class Mouse:
-    size = {"width": 1280, "height": 900}  # noqa: RUF012
+    width = 1280
 
     def __init__(self, page):
         self.mouse = page.mouse
@@ -823,7 +827,7 @@ class Mouse:
 
 
 class Finger:
-    size = {"width": 390, "height": 900}  # noqa: RUF012
+    width = 390
 
     def __init__(self, page):
         self.page, self.session = page, page.context.new_cdp_session(page)
@@ -844,8 +848,9 @@ def straight(here, there):
 @pytest.fixture(params=[Mouse, Finger])
 def touched(request, browser, pages, visit):
     """A function that opens a figure, on a page of its own, and what moves things on it."""
-    options = {"viewport": request.param.size, "has_touch": request.param is Finger}
-    context = browser.new_context(offline=True, **options)
+    viewport = {"width": request.param.width, "height": 900}
+    touch = request.param is Finger
+    context = browser.new_context(offline=True, viewport=viewport, has_touch=touch)
 
     def touched(name):
         page, complaints = visit(context, pages[FIGURES[name]])
