@@ -85,9 +85,9 @@ def february(networks, cells, river, *, year, network, warmer):
     as_it_was = CHANGES.tolist().index(0)
     words = [
         f"February has {mean + warmer:.1f} °C. The gate of network {network} then keeps "
-        f"{opened[network][at]:.1f} % a day.",
-        f"On 1 March the cell is at {stored[network][at][month]} %, and was at "
-        f"{stored[network][as_it_was][month]} %.",
+        f"{opened[network][at]:.1f}\u00a0% a day.",
+        f"On 1 March the cell is at {stored[network][at][month]}\u00a0%, and was at "
+        f"{stored[network][as_it_was][month]}\u00a0%.",
         f"The river rises to {highest[network][at]:.1f} mm a day.",
     ]
 
