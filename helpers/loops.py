@@ -256,13 +256,21 @@ def beside(mask, tensor):
 
 
 class Compiled:
-    """A function of tensors as one XLA program; where XLA refuses, as a graph; else as it is."""
+    """A function of tensors as one XLA program; where XLA refuses, as a graph; else as it is.
+
+    The loops branch by TensorFlow's own operations, and are traced as they stand. Only where a
+    penalty branches by Python's `if` does AutoGraph rewrite them, which takes seconds.
+    """
 
     def __init__(self, function, signature):
+        def traced(**options):
+            return tf.function(function, **options).get_concrete_function(*signature)
+
         self._attempts = [
-            lambda: tf.function(function, jit_compile=True).get_concrete_function(*signature),
-            lambda: tf.function(function).get_concrete_function(*signature),
-            lambda: function,
+            (True, lambda: traced(jit_compile=True, autograph=False)),
+            (True, lambda: traced(jit_compile=True)),
+            (False, traced),
+            (False, lambda: function),
         ]
         self._run = None
 
@@ -270,7 +278,7 @@ class Compiled:
         if self._run is not None:
             return self._run(*arguments)
         refusals = []
-        for attempt in self._attempts:
+        for by_xla, attempt in self._attempts:
             try:
                 run = attempt()
                 result = run(*arguments)
@@ -278,7 +286,7 @@ class Compiled:
                 refusals.append(error)
                 continue
             self._run = run
-            if refusals:
+            if not by_xla:
                 warnings.warn(
                     "XLA cannot compile a layer of this model, so the loop runs without it, "
                     f"slower: {str(refusals[0]).strip().splitlines()[0]}",

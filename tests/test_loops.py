@@ -172,6 +172,22 @@ def test_what_xla_refuses_runs_without_it_and_is_said_once(layers, shape, option
         reconstruct(model, found.target, **options)
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("target", "x"), [(4.0, 2.0), (16.0, 4.0)])
+def test_a_penalty_may_branch_by_if(target, x):
+    """(x − y₀)² + x² is smallest at y₀/2, and with 3 x² instead at y₀/4."""
+
+    def steeper_beyond_three(x):
+        paid = tf.reduce_sum(x**2, axis=1)
+        if tf.reduce_max(tf.abs(x)) > 3:
+            paid *= 3.0
+        return paid
+
+    model = sequence(K.Dense(1, kernel_initializer="ones"), shape=(1,))
+    found = reconstruct(model, target, start=0.5, penalty=steeper_beyond_three)
+    assert found.x.item() == pytest.approx(x, rel=1e-4)
+
+
 @pytest.mark.parametrize("rate", [None, 0.05])
 @pytest.mark.parametrize("kind", [keras.Sequential, "functional"])
 def test_a_graph_that_was_loaded_from_a_file_has_a_gradient(tmp_path, kind, rate):
