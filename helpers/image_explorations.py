@@ -1,11 +1,15 @@
-"""The live figure of images: how much of one some hidden units give away (chapter 7).
+"""The live figures of images: what hidden units give away (chapter 7), faces by pose (chapter 12).
 
 There is no formula for the end of a descent. So the images are computed by the chapter, and go into
-the figure in hundredths of black.
+the figure: the small ones in hundredths of black, the others as JPEG.
 """
+
+import base64
+import io
 
 import altair as alt
 import numpy as np
+from PIL import Image
 
 from helpers.formula import listed
 from helpers.live import (
@@ -153,3 +157,92 @@ def _errors(runs, way, known, error):
         .encode(across, up, text="name:N"),
         handle(points(count=known, image=error), x=across, y=up, cursor="ew-resize"),
     ).properties(width=WIDTH, height=130)
+
+
+def posed_faces(images, landmarks, notes, *, tilts, mouths, tilt, mouth):
+    """A face found for each of some poses: the one nearest to where an eye and a mouth are dragged.
+
+    Parameters
+    ----------
+    images : array_like of shape (tilts, mouths, height, width, 3)
+        The faces, from 0 (dark) to 1.
+    landmarks : array_like of shape (tilts, mouths, 5, 2)
+        Where eyes, nose and corners of the mouth were asked for, as (x, y) in shares of the width
+        and height, from the upper left.
+    notes : sequence of sequences of str
+        What became of each face, in a sentence.
+    tilts, mouths : sequence of float
+        The poses, each in equal steps: degrees, clockwise as one sees it, and the width of the
+        mouth as a share of the width.
+    tilt, mouth : float
+        The setting at first: one of each.
+    """
+    shape = len(tilts), len(mouths)
+    images = finite_array("images", images)
+    if images.ndim != 5 or images.shape[:2] != shape or images.shape[-1] != 3:
+        raise ValueError(
+            f"images must have shape {(*shape, 'height', 'width', 3)}, not {images.shape}"
+        )
+    landmarks = in_shape("landmarks", finite_array("landmarks", landmarks), (*shape, 5, 2))
+    centre = np.mean(landmarks[..., [0, 1, 3, 4], :], axis=(0, 1, 2))
+    middle = tilts.index(0) if 0 in tilts else len(tilts) // 2
+    (across, down), low = landmarks[middle, 0, 1] - centre, landmarks[middle, 0, 3, 1] - centre[1]
+    here = "invert('x', x()) - {:.4f}", "invert('y', y()) - {:.4f}"
+    angle = "atan2({1}, {0})".format(*(text.format(c) for text, c in zip(here, centre)))
+    turn = f"({angle} - {np.arctan2(down, across):.4f}) * 57.29578"
+    lip = (
+        f"{here[0].format(centre[0])} + {low:.4f} * sin(tilt / 57.29578)",
+        f"{here[1].format(centre[1])} - {low:.4f} * cos(tilt / 57.29578)",
+    )
+    stretch = f"2 * sqrt(pow({lip[0]}, 2) + pow({lip[1]}, 2))"
+    tilt = _stops("tilt", "tilt of the head, in degrees", tilt, tilts, turn, "handle")
+    mouth = _stops("mouth", "width of the mouth", mouth, mouths, stretch, "handle_mouth")
+    faces = Parameter("faces", [[_data_uri(image) for image in row] for row in images])
+    places = Parameter("places", np.round(landmarks, 4).tolist())
+    told = Parameter("told", [list(row) for row in notes])
+    i, j = (
+        np.rint((each - stops[0]) / (stops[1] - stops[0]))
+        for each, stops in ((tilt, tilts), (mouth, mouths))
+    )
+    at = [places[i][j][k] for k in range(5)]
+    side = 340
+    place = {
+        "x": alt.X("x:Q", axis=None, scale=alt.Scale(domain=_around(WIDTH / side), nice=False)),
+        "y": alt.Y("y:Q", axis=None, scale=alt.Scale(domain=[1, 0], nice=False)),
+    }
+    face = points(url=faces[i][j], x=0.0, y=0.0, right=1.0, bottom=1.0)
+    marks = [points(x=at[k][0], y=at[k][1]) for k in range(5)]
+    chart = alt.layer(
+        face.mark_image(aspect=False).encode(url="url:N", x2="right:Q", y2="bottom:Q", **place),
+        *(
+            mark.mark_point(shape="cross", size=90, strokeWidth=2, color=colour("wanted")).encode(
+                **place
+            )
+            for mark in (marks[0], marks[2], marks[3])
+        ),
+        handle(marks[1], cursor="move", **place),
+        handle(marks[4], name="handle_mouth", cursor="move", **place),
+    ).properties(width=WIDTH, height=side)
+    words = [f"Asked for: a head tilted by {tilt}°, a mouth {mouth:.2f} wide.", told[i][j]]
+    return LiveFigure(chart, [tilt, mouth, faces, places, told], words)
+
+
+def _stops(name, label, value, stops, drag, mark):
+    """A slider over numbers in equal steps."""
+    steps = np.diff(stops)
+    if len(stops) < 2 or not np.allclose(steps, steps[0]) or steps[0] <= 0:
+        raise ValueError(f"{name}s must rise in equal steps, two numbers at least, not {stops}")
+    step = float(f"{steps[0]:.6g}")
+    return slider(name, label, value, stops[0], stops[-1], step, drag=drag, handle=mark)
+
+
+def _around(width):
+    return [(1 - width) / 2, (1 + width) / 2]
+
+
+def _data_uri(image):
+    """A small picture in a text: JPEG, at a quality that shows no blocks."""
+    pixels = np.round(255 * np.clip(image, 0, 1)).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=88)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

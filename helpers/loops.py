@@ -187,11 +187,12 @@ def picked(tensor, entries):
     return flat if entries is None else tf.gather(flat, entries, batch_dims=1)
 
 
-def jacobian(answer, x, entries, k):
+def jacobian(answer, x, entries, k, copies=None):
     """y and value, of shape (N, k), and ∂value/∂x of shape (N, k, n), each entry from a copy of x.
 
     A copy of the batch for each entry, of which each is asked for its own: one pass back gives all,
-    recurrent layers included. Where the copies would be too many at once, they come in turns.
+    recurrent layers included. Where the copies would be too many at once, they come in turns, each
+    with at most so many entries.
     """
     N, n = x.shape[0], int(np.prod(x.shape[1:]))
     every = tf.tile(tf.range(k)[tf.newaxis], (N, 1)) if entries is None else entries
@@ -208,7 +209,7 @@ def jacobian(answer, x, entries, k):
         y = picked(y, tf.reshape(columns, (N * c, 1)))
         return tf.reshape(y, (N, c)), tf.reshape(own, (N, c)), tf.reshape(rows, (N, c, n))
 
-    at_once = max(1, COPIES // (N * n))
+    at_once = max(1, (copies or COPIES) // (N * n))
     if k <= at_once:
         return of(every)
     turns = -(-k // at_once)

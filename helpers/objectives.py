@@ -1,10 +1,10 @@
 """What to reach: a part of a network, as a model of its own.
 
 `reconstruct` asks for the output of a model. What else one may want, the output of a hidden unit, a
-unit that is off, an output of several, at one time step, or at least so large, is made into a model
-here, which shares the weights of the trained one. So each of them combines with everything that
-`reconstruct` can do, and with each other. Gates of an LSTM are in `gates`; models some of whose
-inputs are known, in `known_inputs`.
+unit that is off, an output of several, at one time step, through several windows, or at least so
+large, is made into a model here, which shares the weights of the trained one. So each of them
+combines with everything that `reconstruct` can do, and with each other. Gates of an LSTM are in
+`gates`; models some of whose inputs are known, in `known_inputs`.
 """
 
 import numpy as np
@@ -26,7 +26,8 @@ from helpers.models import check_is_built, check_model
 from helpers.validation import choice, finite_number, positive_number, whole_number
 
 __all__ = [
-    "at_least", "at_most", "at_steps", "completed", "given", "log_odds", "off", "output", "units",
+    "at_least", "at_most", "at_offsets", "at_steps", "completed", "given", "log_odds", "off",
+    "output", "units",
 ]  # fmt: skip
 
 
@@ -353,6 +354,82 @@ def at_steps(model, steps):
         )
     picked = _picked(model.outputs[0], _indices("steps", steps, shape[1]), 1)
     return keras.Model(model.inputs[0], picked)
+
+
+@keras.saving.register_keras_serializable("helpers")
+class Windows(keras.layers.Layer):
+    """Windows of one size in each image of a batch: first all at the first offset, and so on."""
+
+    def __init__(self, offsets, size, **options):
+        super().__init__(**options)
+        self.offsets, self.size = [tuple(offset) for offset in offsets], tuple(size)
+
+    def call(self, x):
+        height, width = self.size
+        parts = [x[:, row : row + height, left : left + width] for row, left in self.offsets]
+        return keras.ops.concatenate(parts, axis=0)
+
+    def get_config(self):
+        return super().get_config() | {"offsets": self.offsets, "size": self.size}
+
+
+@keras.saving.register_keras_serializable("helpers")
+class ByImage(keras.layers.Layer):
+    """The answers to n windows of each image, from those to all windows: (N, n, …)."""
+
+    def __init__(self, n, **options):
+        super().__init__(**options)
+        self.n = n
+
+    def call(self, y):
+        apart = keras.ops.reshape(y, (self.n, -1, *y.shape[1:]))
+        return keras.ops.moveaxis(apart, 0, 1)
+
+    def get_config(self):
+        return super().get_config() | {"n": self.n}
+
+
+def at_offsets(model, offsets):
+    """A model that looks at an image through several windows, and answers for each of them.
+
+    An image that is to be right in all of them cannot hang on one alignment of its pixels: a fixed
+    *expectation over transformations* :cite:p:`athalye2018`.
+
+    Parameters
+    ----------
+    model : keras.Model
+        With one input, an image of known shape (height, width, channels), and one output.
+    offsets : sequence of (int, int)
+        The upper left corner of each window, as (row, column), in pixels, 0 or above.
+
+    Returns
+    -------
+    keras.Model
+        It shares the weights of `model`. Its input is larger by the largest offsets. Its output has
+        shape (N, number of offsets, …output shape): a wanted place in the image has another target
+        in each window.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the input of the model is no image, or an offset no pair of whole numbers.
+    """
+    check_model(model)
+    (image,) = model.inputs
+    if len(image.shape) != 4 or None in image.shape[1:]:
+        raise ValueError(
+            "model must take an image of known shape (N, height, width, channels), not "
+            f"{image.shape}"
+        )
+    array = np.asarray(offsets, dtype=object)
+    if array.ndim != 2 or array.shape[1] != 2:
+        raise ValueError(f"offsets must be pairs (row, column), at least one, not {offsets!r}")
+    pairs = [[whole_number("offsets", number, least=0) for number in pair] for pair in array]
+    height, width, channels = image.shape[1:]
+    rows, columns = np.max(pairs, axis=0)
+    large = keras.Input((height + rows, width + columns, channels), dtype=image.dtype)
+    y = model(Windows(pairs, (height, width), dtype=image.dtype)(large))
+    return keras.Model(large, ByImage(len(pairs), dtype=format_for(y))(y))
 
 
 def _picked(tensor, indices, axis):

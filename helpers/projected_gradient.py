@@ -38,6 +38,10 @@ MEMORY = 10
 # Steps without progress, within the rounding of the cost, after which a run is at rest.
 PATIENCE = 10
 
+# Entries that the copies of a batch may have at once in the Jacobian. It is taken once, and behind
+# each copy stand all the activations of the network, which for images are many.
+COPIES = 2**20
+
 # A step counts if the cost falls by this share of what the gradient promises.
 ENOUGH = 1e-4
 
@@ -195,7 +199,7 @@ def _new_loop(model, penalty, space, x_shape, y_dtype, form, scaled, kept_iterat
 
         def first():
             """½/σ₁², from a few steps of the power method on the Gram matrix of J S."""
-            _, _, J = jacobian(answer, x, entries, k)
+            _, _, J = jacobian(answer, x, entries, k, COPIES)
             A = tf.cast(J, tf.float64) * s[:, tf.newaxis]
             v = tf.reduce_sum(A, axis=1) + 1e-3 * tf.sqrt(tf.reduce_sum(A**2, axis=1))
             for _ in range(8):

@@ -4,6 +4,8 @@ Parity: what a figure shows is read out of a page and held against what Keras, `
 or a plain loop compute for the same setting.
 """
 
+import base64
+import io
 import json
 import re
 import sys
@@ -15,6 +17,7 @@ import pytest
 from bs4 import BeautifulSoup
 from conftest import ROOT, refused_by_name
 from numpy.polynomial import Polynomial
+from PIL import Image
 from playwright.sync_api import expect
 from scipy import stats
 
@@ -48,6 +51,7 @@ FIGURES = {
     "fig-gates": "book/09_lstm.html",
     "fig-two-ways": "book/10_steps.html",
     "fig-february": "book/11_river.html",
+    "fig-poses": "book/12_faces.html",
 }
 
 for_each_figure = pytest.mark.parametrize("name", FIGURES)
@@ -103,8 +107,15 @@ THREE = [1.0, 2.0, 3.0], [1.0, 3.0, 4.0]
             ),
             ["found", "6", "5"],
         ),
+        (
+            lambda: image_explorations.posed_faces(
+                np.zeros((2, 2, 4, 4, 3)), np.zeros((2, 2, 5, 2)), [["a"] * 2] * 2,
+                tilts=[0, 10], mouths=[0.4, 0.3], tilt=0, mouth=0.3,
+            ),
+            ["mouths", "[0.4, 0.3]"],
+        ),
     ],
-)
+)  # fmt: skip
 def test_bad_arguments_are_named(call, words):
     with refused_by_name(ValueError, words):
         call()
@@ -524,6 +535,49 @@ def test_the_images_and_errors_are_those_of_the_recovery(draw, layer, scan, way,
         f"Known: {known} of 16 units, met to 0.000. The image is off by {errors[known // 4]:.2f} "
         "a pixel."
     )
+
+
+TILTS, MOUTHS = [-10, 0, 10], [0.3, 0.4]
+
+
+@one
+def poses():
+    """Six grey squares, each of another grey, with landmarks that turn."""
+    greys = np.arange(6).reshape(3, 2, 1, 1, 1) / 8
+    landmarks = np.empty((3, 2, 5, 2))
+    for i, tilt in enumerate(np.deg2rad(TILTS)):
+        for j, mouth in enumerate(MOUTHS):
+            x = np.array([-0.2, 0.2, 0, -mouth / 2, mouth / 2])
+            y = np.array([-0.2, -0.2, 0, 0.2, 0.2])
+            turn = np.array([[np.cos(tilt), -np.sin(tilt)], [np.sin(tilt), np.cos(tilt)]])
+            landmarks[i, j] = (turn @ [x, y]).T + 0.5
+    notes = [[f"Face {i}{j}." for j in range(2)] for i in range(3)]
+    figure = image_explorations.posed_faces(
+        np.broadcast_to(greys, (3, 2, 8, 8, 3)), landmarks, notes,
+        tilts=TILTS, mouths=MOUTHS, tilt=0, mouth=0.3,
+    )  # fmt: skip
+    return figure, landmarks
+
+
+@pytest.mark.parametrize(("i", "j"), [(0, 1), (1, 0), (2, 1)])
+def test_the_face_is_that_of_the_pose(draw, poses, i, j):
+    figure, landmarks = poses
+    on_page = draw(figure, tilt=TILTS[i], mouth=MOUTHS[j])
+    assert on_page.words.endswith(f"Face {i}{j}.")
+    url = on_page.data("url", "right")[0][0]
+    image = Image.open(io.BytesIO(base64.b64decode(url.split(",")[1])))
+    grey = np.asarray(image) / 255
+    np.testing.assert_allclose(grey, (2 * i + j) / 8, atol=0.01)
+    on_page.set(tilt=0, mouth=0.3)
+    side = on_page.box.locator(".mark-image image").bounding_box()
+    dots = on_page.box.locator(".handle_marks path").bounding_box()
+    mouse = on_page.page.mouse
+    mouse.move(dots["x"] + dots["width"] / 2, dots["y"] + dots["height"] / 2)
+    mouse.down()
+    x, y = landmarks[i, 0, 1]
+    mouse.move(side["x"] + x * side["width"], side["y"] + y * side["height"])
+    mouse.up()
+    assert on_page.signal("tilt") == TILTS[i]
 
 
 @one

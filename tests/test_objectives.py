@@ -693,3 +693,36 @@ def descend(**changes):
 def test_bad_arguments_are_named(call, error, words):
     with refused_by_name(error, words):
         call()
+
+
+def test_windows_are_parts_of_the_image():
+    image = keras.Input((4, 5, 2))
+    y = keras.layers.Dense(3)(keras.layers.Flatten()(image))
+    model = keras.Model(image, y)
+    seen = objectives.at_offsets(model, [(0, 0), (1, 3), (2, 0)])
+    assert seen.input_shape == (None, 6, 8, 2)
+    x = np.random.default_rng(3).normal(size=(2, 6, 8, 2)).astype("float32")
+    parts = [x[:, :4, :5], x[:, 1:5, 3:8], x[:, 2:6, :5]]
+    expected = np.stack([model(part) for part in parts], axis=1)
+    np.testing.assert_allclose(seen(x), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("offsets", "error", "words"),
+    [
+        ([], ValueError, ["offsets", "[]"]),
+        ([(1, 2, 3)], ValueError, ["offsets", "(1, 2, 3)"]),
+        ([(0, -1)], ValueError, ["offsets", "-1"]),
+        ([(0, 0.5)], TypeError, ["offsets", "0.5"]),
+    ],
+)
+def test_bad_offsets_are_named(offsets, error, words):
+    image = keras.Input((4, 5, 2))
+    model = keras.Model(image, keras.layers.Dense(3)(image))
+    with refused_by_name(error, words):
+        objectives.at_offsets(model, offsets)
+
+
+def test_windows_need_an_image():
+    with refused_by_name(ValueError, ["model", "image", "(None, 3)"]):
+        objectives.at_offsets(NETWORK, [(0, 0)])
