@@ -413,6 +413,14 @@ def at_offsets(model, offsets):
     ------
     TypeError, ValueError
         If the input of the model is no image, or an offset no pair of whole numbers.
+
+    Examples
+    --------
+    >>> from helpers.backend import keras
+    >>> network = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.GlobalAveragePooling2D()])
+    >>> seen = at_offsets(network, [(0, 0), (0, 2), (2, 0)])
+    >>> seen.input_shape, seen.output_shape
+    ((None, 10, 10, 3), (None, 3, 3))
     """
     check_model(model)
     (image,) = model.inputs
