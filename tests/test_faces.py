@@ -102,7 +102,7 @@ def test_the_other_stages_of_the_detector_answer_the_same_code(chapter, stage):
     else:
         score, wanted, atol = objectives.log_odds(verdict, 1), 5.0, 0.5
     seen = chapter["coloured"](objectives.at_offsets(score, [(1, 1), (0, 2), (2, 0)]))
-    found = chapter["search"](seen, wanted, range(3), TotalVariation(1e-4))
+    found = chapter["search"](seen, wanted, range(3), TotalVariation(1e-4), max_iter=150)
     np.testing.assert_allclose(found.y, wanted, atol=atol)
 
 
