@@ -222,7 +222,7 @@ def posed_faces(images, landmarks, notes, *, tilts, mouths, tilt, mouth):
         ),
         handle(marks[1], cursor="move", **place),
         handle(marks[4], name="handle_mouth", cursor="move", **place),
-    ).properties(width=WIDTH, height=side)
+    ).properties(width=WIDTH, height=side, name="picture")
     words = [f"Asked for: a head tilted by {tilt}°, a mouth {mouth:.2f} wide.", told[i][j]]
     return LiveFigure(chart, [tilt, mouth, faces, places, told], words)
 

@@ -743,6 +743,15 @@ def test_a_square_figure_follows_the_window_and_stays_square(draw, starts):
         assert figure.run("return view.width() === view.height()")
 
 
+def test_on_a_phone_a_face_is_as_wide_as_high(draw, poses):
+    figure = draw(poses[0])
+    figure.page.set_viewport_size({"width": 390, "height": 900})
+    figure.page.wait_for_function("document.getElementById('alone').liveView.width() < 400")
+    figure.page.wait_for_timeout(500)
+    face = figure.box.locator(".mark-image image").bounding_box()
+    assert face["width"] == pytest.approx(face["height"], abs=1.5)
+
+
 @pytest.mark.parametrize("y0", [0, 120, 160, 250, 360])
 def test_on_a_phone_the_words_in_the_plane_are_not_cut_off(draw, line, y0):
     figure = draw(line, y0=y0)
