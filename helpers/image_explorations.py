@@ -207,7 +207,7 @@ def posed_faces(images, landmarks, notes, *, tilts, mouths, tilt, mouth):
     at = [places[i][j][k] for k in range(5)]
     side = 340
     place = {
-        "x": alt.X("x:Q", axis=None, scale=alt.Scale(domain=_around(WIDTH / side), nice=False)),
+        "x": alt.X("x:Q", axis=None, scale=alt.Scale(domain=[0, 1], nice=False)),
         "y": alt.Y("y:Q", axis=None, scale=alt.Scale(domain=[1, 0], nice=False)),
     }
     face = points(url=faces[i][j], x=0.0, y=0.0, right=1.0, bottom=1.0)
@@ -222,7 +222,7 @@ def posed_faces(images, landmarks, notes, *, tilts, mouths, tilt, mouth):
         ),
         handle(marks[1], cursor="move", **place),
         handle(marks[4], name="handle_mouth", cursor="move", **place),
-    ).properties(width=WIDTH, height=side, name="picture")
+    ).properties(width=side, height=side)
     words = [f"Asked for: a head tilted by {tilt}°, a mouth {mouth:.2f} wide.", told[i][j]]
     return LiveFigure(chart, [tilt, mouth, faces, places, told], words)
 
@@ -234,10 +234,6 @@ def _stops(name, label, value, stops, drag, mark):
         raise ValueError(f"{name}s must rise in equal steps, two numbers at least, not {stops}")
     step = float(f"{steps[0]:.6g}")
     return slider(name, label, value, stops[0], stops[-1], step, drag=drag, handle=mark)
-
-
-def _around(width):
-    return [(1 - width) / 2, (1 + width) / 2]
 
 
 def _data_uri(image):

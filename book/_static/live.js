@@ -133,9 +133,8 @@ async function fit(view, spec, available) {
   for (let pass = 0; pass < 3; pass += 1) {
     view.width(width);
     const height = (plane.height * width) / plane.width;
-    const picture = plane.name === "picture";
-    if (plane.height === plane.width || (picture && plane === spec)) view.height(height);
-    else if (picture) view.signal("picture_height", height);
+    if (plane.height === plane.width) view.height(height);
+    if (plane.name === "picture") view.signal("picture_height", height);
     await view.runAsync();
     const excess = view.container().querySelector("svg").getAttribute("width") - available;
     width = Math.min(plane.width, width - excess);
