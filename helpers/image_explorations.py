@@ -176,6 +176,13 @@ def posed_faces(images, landmarks, notes, *, tilts, mouths, tilt, mouth):
         mouth as a share of the width.
     tilt, mouth : float
         The setting at first: one of each.
+
+    Examples
+    --------
+    >>> images, landmarks = np.zeros((3, 2, 8, 8, 3)), np.full((3, 2, 5, 2), 0.5)
+    >>> stops = {"tilts": [-10, 0, 10], "mouths": [0.3, 0.4]}
+    >>> notes = [["Met.", "Met."]] * 3
+    >>> figure = posed_faces(images, landmarks, notes, tilt=0, mouth=0.3, **stops)
     """
     shape = len(tilts), len(mouths)
     images = finite_array("images", images)

@@ -417,10 +417,11 @@ def at_offsets(model, offsets):
     Examples
     --------
     >>> from helpers.backend import keras
-    >>> network = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.GlobalAveragePooling2D()])
+    >>> layers = keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(5)
+    >>> network = keras.Sequential(layers)
     >>> seen = at_offsets(network, [(0, 0), (0, 2), (2, 0)])
     >>> seen.input_shape, seen.output_shape
-    ((None, 10, 10, 3), (None, 3, 3))
+    ((None, 10, 10, 3), (None, 3, 5))
     """
     check_model(model)
     (image,) = model.inputs
