@@ -15,6 +15,7 @@ import numpy as np
 from conftest import HTML, first_view, pdf
 from peers import peers
 from playwright.sync_api import sync_playwright
+from scaling import scaling
 
 from helpers.backend import keras, tf
 from helpers.closed_forms import least_squares
@@ -132,5 +133,6 @@ if __name__ == "__main__":
     weight()
     training()
     reconstruction()
+    scaling()
     peers()
     building()
