@@ -383,7 +383,7 @@ class Loop:
         )
 
     def begin(self, start, aim, **options):
-        """The first state of a block, and a function of a state and a number of steps."""
+        """The first state of a block, and a function: of a state, steps, and another rate."""
         N = len(start)
         own = [getattr(aim, name) for name in self.form.parts if name not in SHARED]
         state = [start, *self.method.first_state(self.form, N, self.whole, **options)]
@@ -392,8 +392,9 @@ class Loop:
         )
         count = [np.int32(-(-N // self.grain))] if self.whole else []
 
-        def advance(state, steps, *shared):
-            return self.program(*count, *state, *own, np.int32(steps), *(shared or self.shared))
+        def advance(state, steps, rate=None):
+            shared = self.shared if rate is None else [rate, *self.shared[1:]]
+            return self.program(*count, *state, *own, np.int32(steps), *shared)
 
         return state, advance
 
