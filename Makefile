@@ -38,7 +38,7 @@ lock: pins  ## renew requirements.txt from the ranges in pyproject.toml
 
 pins:  ## give requirements.txt what is new in pyproject.toml, and leave the pins that it has
 	@[ -x $(BIN)/uv ] || $(MAKE) $(READY)
-	echo '-e .[book,pdf,test]' | $(BIN)/uv pip compile --quiet --universal $(UPGRADE) --python-version 3.11 \
+	echo '-e .[book,cluster,pdf,test]' | $(BIN)/uv pip compile --quiet --universal $(UPGRADE) --python-version 3.11 \
 		--custom-compile-command 'make lock' --no-annotate --output-file requirements.txt -
 
 outputs: $(READY)  ## run the chapters and renew the stored outputs that the tests compare

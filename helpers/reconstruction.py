@@ -231,7 +231,7 @@ def reconstruct(
         raise TypeError(f"penalty must be a function of the input, not {penalty!r}")
     shape, output_shape = input_and_output_shape(model, start)
     target = as_targets(model, target, output_shape)
-    start = _as_starts(start, (len(target), *shape), model.inputs[0].dtype)
+    start = as_starts(start, (len(target), *shape), model.inputs[0].dtype)
     if penalty is not None:
         _check_penalty(penalty(tf.constant(start)), start)
     if bounds is not None:
@@ -373,7 +373,7 @@ def _check_logit(model):
         )
 
 
-def _as_starts(start, shape, dtype):
+def as_starts(start, shape, dtype):
     """The starts in the model's number format, of shape (N, …input shape), or an error."""
     if np.asarray(start).dtype.kind in "iub":
         raise TypeError(

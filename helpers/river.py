@@ -8,6 +8,7 @@ import numpy as np
 
 from helpers.backend import keras
 from helpers.data import columns
+from helpers.gates import replay
 from helpers.training import fit
 from helpers.validation import whole_number
 
@@ -150,6 +151,58 @@ def trained_weights():
         [part.reshape(shape) for part, shape in zip(np.split(numbers, ends), shapes)]
         for numbers in columns("piscataquis_networks.csv")
     ]
+
+
+def of_rain(network, n):
+    """A model of n days of the river that can be asked for their rain alone.
+
+    Parameters
+    ----------
+    network : keras.Sequential
+        From :func:`new_network`. The model shares its weights.
+    n : int
+        Number of days.
+
+    Returns
+    -------
+    keras.Model
+        Takes an array of shape (N, 4 + n, 4): what the network remembers when the days begin, and
+        their weather; see :func:`stretches`. Returns the root of the runoff, of shape (N, n, 1).
+        By all entries but the rain of the days its derivative is 0: a search leaves them alone.
+    """
+    norm, lstm, dense = network.layers
+    x = keras.Input((4 + whole_number("n", n, least=1), len(WEATHER)))
+    known = keras.ops.stop_gradient(x)
+    memory = keras.ops.reshape(known[:, :4], (-1, 2 * UNITS))
+    days = keras.ops.concatenate([x[:, 4:, :1], known[:, 4:, 1:]], axis=-1)
+    state = [memory[:, :UNITS], memory[:, UNITS:]]
+    return keras.Model(x, dense(lstm(norm(days), initial_state=state)))
+
+
+def stretches(network, river, days, *, rain):
+    """Where a search for the rain of some days can start: all else is as measured.
+
+    Parameters
+    ----------
+    network : keras.Sequential
+        From :func:`new_network`. It reads the 335 days before, with their rain, to fill its memory.
+    river : River
+    days : ndarray of shape (N, n), int
+        Rows of the data, one after the other in each stretch.
+    rain : float
+        On each of the days, in mm.
+
+    Returns
+    -------
+    ndarray of shape (N, 4 + n, 4)
+        For a model from :func:`of_rain`.
+    """
+    norm, lstm, _ = network.layers
+    before = replay(lstm, norm(weather(river)[days[:, :1] + np.arange(-335, 0)]).numpy())
+    memory = np.concatenate([before.h[:, -1], before.c[:, -1]], axis=1)
+    during = weather(river)[days]
+    during[..., 0] = rain
+    return np.concatenate([memory.reshape(-1, 4, len(WEATHER)), during], axis=1)
 
 
 def efficiency(simulated, observed):

@@ -5,6 +5,7 @@ import pytest
 from conftest import refused_by_name
 
 from helpers import river
+from helpers.backend import tf
 from helpers.data import piscataquis
 
 MEASURED = piscataquis()
@@ -76,3 +77,23 @@ def test_efficiency_is_that_of_nash_and_sutcliffe():
 def test_bad_years_are_named(years, error, words):
     with refused_by_name(error, words):
         river.sequences(MEASURED, years)
+
+
+def test_a_stretch_of_the_river_can_be_asked_for_its_rain_alone():
+    """With the measured rain it is the river that the whole network computes, to rounding."""
+    days = river.sequences(MEASURED, [2003, 2008])[:, 335:355]
+    model = river.of_rain(NETWORK, 20)
+    x = river.stretches(NETWORK, MEASURED, days, rain=0.0)
+    assert (x[:, 4:, 0] == 0).all()
+    x[:, 4:, 0] = MEASURED.precipitation[days]
+    led = days[:, :1] + np.arange(-335, 20)
+    whole = NETWORK(river.weather(MEASURED)[led]).numpy()[:, -20:]
+    np.testing.assert_allclose(model(x).numpy(), whole, atol=1e-5)
+    x = tf.constant(x, "float32")
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = tf.reduce_sum(model(x))
+    slope = tape.gradient(y, x).numpy()
+    assert (slope[:, 4:, 0] != 0).all()
+    assert (slope[:, :4] == 0).all()
+    assert (slope[:, :, 1:] == 0).all()
