@@ -6,7 +6,7 @@ Chapter 3 builds this loop by hand; here it is compiled, and runs on many target
 import numpy as np
 
 from helpers.backend import tf
-from helpers.loops import Compiled, answer_of, beside, kept, per_target, picked, tensors_of, wide
+from helpers.loops import answer_of, beside, per_target, picked, wide
 from helpers.verdicts import (
     CONVERGED,
     DIVERGED,
@@ -20,47 +20,39 @@ from helpers.verdicts import (
     RUNNING,
 )
 
-
-def descent(model, space, penalty, bounds, rate, start, aim, kept_iterates, whole):
-    """The loop for a batch: a function of a state and a number of steps, and the first state.
-
-    The state is x, and, unless the loop runs as a `whole`, code and n_iter of each target, and the
-    cost that it began with.
-    """
-    problem, form = tensors_of(aim, bounds, space)
-    advance = kept(
-        _new_loop, model, penalty, space, start.shape, aim.goal.dtype.name, form, kept_iterates,
-        whole,
-    )  # fmt: skip
-
-    def run(state, steps, rate=rate):
-        return advance(*state, np.int32(steps), rate, *problem)
-
-    if whole:
-        return run, (start,)
-    zeros = np.zeros(len(start), np.int32)
-    ceiling = np.zeros(len(start), wide(aim.goal.dtype).as_numpy_dtype)
-    return run, (start, zeros + RUNNING, zeros, ceiling)
+# So many targets are stepped as quickly as it is found out whether they have ended.
+LOOK = 128
 
 
-def _new_loop(model, penalty, space, x_shape, y_dtype, form, kept_iterates, whole):
-    """The descent of a batch as one XLA program, which keeps some iterates.
+def first_state(form, N, whole):
+    """Code and n_iter of each of N targets, and the cost that it begins with."""
+    if whole:  # the loop makes them
+        return ()
+    zeros = np.zeros(N, np.int32)
+    return zeros + RUNNING, zeros, np.zeros(N, wide(form.y_dtype).as_numpy_dtype)
+
+
+def new_loop(model, penalty, form, kept_iterates, whole):
+    """The descent of a grain, which keeps some iterates; and its states, before and after.
 
     Trained weights are read at each call.
     """
-    answer = answer_of(model, space)
-    narrow = tf.as_dtype(y_dtype) == tf.float16
-    N = x_shape[0]
+    answer = answer_of(model, form.space)
+    narrow = tf.as_dtype(form.y_dtype) == tf.float16
+    N = form.x_shape[0]
+    # Whether all have ended costs half a step of a line to find out, and is not asked after each.
+    at_once = max(1, N // LOOK)
 
     def advance(x, *rest):
         if whole:
             zeros = tf.zeros(N, tf.int32)
-            rest = [zeros + RUNNING, zeros, tf.zeros(N, wide(y_dtype)), *rest]
-        code, n_iter, ceiling, steps, rate, *problem = rest
+            rest = [zeros + RUNNING, zeros, tf.zeros(N, wide(form.y_dtype)), *rest]
+        code, n_iter, ceiling, *problem = rest
         asked = form.unpacked(problem)
-        entries, push = asked.entries, asked.push
+        entries, push, rate = asked.entries, asked.push, asked.rate
 
-        def one_step(i, x, code, n_iter, ceiling, path):
+        def step(x):
+            """The outputs at x, the cost and the size of its parts, and where a step leads."""
             with tf.GradientTape() as tape:
                 tape.watch(x)
                 y, value = (picked(each, entries) for each in answer(x))
@@ -77,24 +69,21 @@ def _new_loop(model, penalty, space, x_shape, y_dtype, form, kept_iterates, whol
                     cost, size = cost + paid, size + tf.abs(paid)
                 # What goes back through float16 must fit it: the cost of each is made about 1.
                 unit = tf.maximum(tf.stop_gradient(size), 1.0) ** 0.5 if narrow else 1.0
+                # Cost and gradient are sums over the batch: a sum keeps the targets apart.
                 total = tf.reduce_sum(cost / unit)
             gradient = tape.gradient(total, x, unconnected_gradients="zero")
             gradient = tf.reshape(gradient, x.shape)  # a loaded graph may not know its shape
             if narrow:
                 gradient = tf.cast(gradient, exact.dtype) * beside(unit, x)
                 beyond = tf.cast(x, exact.dtype) - tf.cast(rate, exact.dtype) * gradient
-                moved = beyond = tf.cast(beyond, x.dtype)
+                beyond = tf.cast(beyond, x.dtype)
             else:
-                moved = beyond = x - rate * gradient
-            if asked.box is not None:
-                moved = tf.clip_by_value(beyond, *asked.box)
+                beyond = x - rate * gradient
+            moved = beyond if asked.box is None else tf.clip_by_value(beyond, *asked.box)
+            return y, cost, size, gradient, beyond, moved
 
-            # Cost and gradient are sums over the batch: a sum keeps the targets apart.
-            first = size
-            if push is not None:  # the cost may well be 0 at the start: what a step promises counts
-                slope = per_target(tf.reduce_sum, tf.cast(gradient, size.dtype) ** 2)
-                first = size + tf.cast(rate, size.dtype) * slope
-            ceiling = tf.where(n_iter == 0, first, ceiling)
+        def one_more(i, x, code, n_iter, path, counts):
+            y, cost, _, gradient, beyond, moved = step(x)
             close = per_target(tf.reduce_all, tf.abs(y - asked.wanted) <= asked.within)
             finite = per_target(tf.reduce_all, tf.math.is_finite(y))
             movable = per_target(tf.reduce_all, tf.math.is_finite(beyond))
@@ -117,23 +106,38 @@ def _new_loop(model, penalty, space, x_shape, y_dtype, form, kept_iterates, whol
             going = code == RUNNING
             x = tf.where(beside(going, x), moved, x)
             n_iter += tf.cast(going, tf.int32)
-            return i + 1, x, code, n_iter, ceiling, path.write(i, x) if kept_iterates else path
+            if kept_iterates:
+                path, counts = path.write(i, x), counts.write(i, n_iter)
+            return i + 1, x, code, n_iter, path, counts
 
-        def unfinished(i, x, code, *rest):
-            return (i < steps) & tf.reduce_any(code == RUNNING)
+        def some_more(i, *state):
+            last = tf.minimum(i + at_once, asked.steps)
+            return tf.while_loop(lambda i, *_: i < last, one_more, (i, *state))
 
+        def unfinished(i, x, code, *_):
+            return (i < asked.steps) & tf.reduce_any(code == RUNNING)
+
+        _, _, first, gradient, *_ = step(x)
+        if push is not None:  # the cost may well be 0 at the start: what a step promises counts
+            slope = per_target(tf.reduce_sum, tf.cast(gradient, first.dtype) ** 2)
+            first += tf.cast(rate, first.dtype) * slope
+        ceiling = tf.where(n_iter == 0, first, ceiling)
         path = tf.TensorArray(x.dtype, size=kept_iterates, element_shape=x.shape)
-        _, x, code, n_iter, ceiling, path = tf.while_loop(
-            unfinished, one_step, (0, x, code, n_iter, ceiling, path)
+        counts = tf.TensorArray(tf.int32, size=kept_iterates, element_shape=(N,))
+        _, x, code, n_iter, path, counts = tf.while_loop(
+            unfinished, some_more, (0, x, code, n_iter, path, counts)
         )
-        state, y = (x, code, n_iter, ceiling), model(x, training=False)
-        return state, y, path.stack() if kept_iterates else None, None
+        after = (x, code, n_iter, ceiling, model(x, training=False))
+        return (*after, path.stack(), counts.stack()) if kept_iterates else after
 
-    x = tf.TensorSpec(x_shape, model.inputs[0].dtype)
-    each = tf.TensorSpec(x_shape[:1], "int32")
-    signature = [x] if whole else [x, each, each, tf.TensorSpec(x_shape[:1], wide(y_dtype))]
-    signature += [tf.TensorSpec((), "int32"), tf.TensorSpec((), x.dtype)]
-    return Compiled(advance, [*signature, *form.signature(N, x, y_dtype)])
+    each = tf.TensorSpec((N,), "int32")
+    x, *rest = (
+        tf.TensorSpec(form.x_shape, form.x_dtype),
+        each,
+        each,
+        tf.TensorSpec((N,), wide(form.y_dtype)),
+    )
+    return advance, [x] if whole else [x, *rest], [x, *rest]
 
 
 def look_again(run, state, begin, code, rate):
@@ -146,8 +150,8 @@ def look_again(run, state, begin, code, rate):
     Parameters
     ----------
     run : callable
-        The loop, from :func:`descent`.
-    state, begin : tuple
+        The loop of a block: a function of a state, a number of steps, and a rate.
+    state, begin : list
         The last state, and the first one.
     code : ndarray of shape (N,)
     rate : float
@@ -162,8 +166,8 @@ def look_again(run, state, begin, code, rate):
 
     def step(x, rate):
         """Where one step leads, and the cost before it."""
-        (x, _, _, cost), *_ = run((x, *begin[1:]), 1, rate)
-        return x, cost.numpy().astype(float)
+        x, _, _, cost, *_ = run([x, *begin[1:]], 1, rate)
+        return x, cost.numpy()[:N].astype(float)
 
     code = code.copy()
     if (code == MAX_ITER).any():
@@ -172,7 +176,7 @@ def look_again(run, state, begin, code, rate):
             x, cost = step(places[-1], rate)
             places.append(x)
             costs.append(cost)
-        places = np.array([x.numpy().reshape(N, -1) for x in places], float)
+        places = np.array([x.numpy()[:N].reshape(N, -1) for x in places], float)
         moves = np.diff(places, axis=0)
         turned = (np.sum(moves[1:] * moves[:-1], axis=2) < 0).mean(axis=0) > 0.5
         with np.errstate(invalid="ignore"):  # steps of a rate that is low enough all gain

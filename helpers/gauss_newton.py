@@ -11,7 +11,7 @@ import numpy as np
 
 from helpers.backend import tf
 from helpers.graph import resolution
-from helpers.loops import Compiled, answer_of, beside, jacobian, per_target, run_in_units, wide
+from helpers.loops import answer_of, beside, jacobian, per_target, wide
 from helpers.priors import L2
 from helpers.small_systems import nearest
 from helpers.verdicts import CONVERGED, FLAT, HELD, LOCAL, NONFINITE, ROUNDED, RUNNING
@@ -39,47 +39,37 @@ PATIENCE, NOTHING = 10, 1e-5
 PASSES = 12
 
 
-def gauss_newton(
-    model, space, penalty, bounds, scale, start, aim, kept_iterates, whole, cautious=None
-):
-    """The loop for a batch: a function of a state and a number of trials, and the first state.
-
-    The state is x and λ of each target, and, unless the loop runs as a `whole`, its code and
-    n_iter, by what λ grows next, and how many steps have gained next to nothing. Where `cautious`,
-    a mask of N, holds, λ is large at first.
+def first_state(form, N, whole, cautious=None):
+    """λ of each of N targets, large where `cautious`, a mask, holds; and, unless the loop runs as a
+    `whole`, code, n_iter, by what λ grows next, and how many steps have gained next to nothing.
     """
-    run = run_in_units(
-        _new_loop, model, space, penalty, bounds, scale, start, aim, kept_iterates, whole
-    )
-    N = len(start)
     damping = np.where(np.zeros(N, bool) if cautious is None else cautious, -CAUTION, 0.0)
-    if whole:
-        return run, (start, damping)
+    if whole:  # the loop makes the rest
+        return (damping,)
     code, count = np.full(N, RUNNING, np.int32), np.zeros(N, np.int32)
-    return run, (start, code, count, damping, np.full(N, 4.0), count)
+    return code, count, damping, np.full(N, 4.0), count
 
 
-def _new_loop(model, penalty, space, x_shape, y_dtype, form, scaled, kept_iterates, whole):
-    """The steps of a batch as one XLA program, which keeps some iterates."""
-    answer = answer_of(model, space)
+def new_loop(model, penalty, form, kept_iterates, whole):
+    """The steps of a grain, which keep some iterates; and its states, before and after."""
+    answer, x_shape = answer_of(model, form.space), form.x_shape
     N, n, k = x_shape[0], int(np.prod(x_shape[1:])), form.k
-    x_dtype = tf.as_dtype(model.inputs[0].dtype)
     eps = resolution(model)
     refine = eps < 1e-10
     assert penalty is None or isinstance(penalty, L2)
     pull = 0.0 if penalty is None else float(penalty.weight)
-    row = wide(x_dtype)
+    row = wide(form.x_dtype)
 
     def advance(x, *rest):
         if whole:
-            damping, steps, *problem = rest
+            damping, *problem = rest
             code, n_iter, slow = (tf.fill((N,), value) for value in (RUNNING, 0, 0))
             growth = tf.fill((N,), tf.constant(4.0, tf.float64))
         else:
-            code, n_iter, damping, growth, slow, steps, *problem = rest
-        s = tf.reshape(problem.pop(), (1, n)) if scaled else tf.ones((1, n), tf.float64)
+            code, n_iter, damping, growth, slow, *problem = rest
         asked = form.unpacked(problem)
         entries, box = asked.entries, asked.box
+        s = tf.ones((1, n), tf.float64) if asked.scale is None else tf.reshape(asked.scale, (1, n))
         bounded, sifted = box is not None, entries is not None
         if bounded:
             low, high = (tf.reshape(tf.cast(bound, tf.float64), (1, n)) for bound in box)
@@ -255,7 +245,7 @@ def _new_loop(model, penalty, space, x_shape, y_dtype, form, scaled, kept_iterat
         path = tf.TensorArray(x.dtype, size=kept_iterates, element_shape=x.shape)
         counts = tf.TensorArray(tf.int32, size=kept_iterates, element_shape=(N,))
         _, x, code, n_iter, damping, growth, slow, r, J, cost, noise, path, counts = tf.while_loop(
-            lambda i, x, code, *_: (i < steps) & tf.reduce_any(code == RUNNING),
+            lambda i, x, code, *_: (i < asked.steps) & tf.reduce_any(code == RUNNING),
             trial,
             (0, x, code, n_iter, damping, growth, slow, r, J, cost, noise, path, counts),
         )
@@ -273,15 +263,12 @@ def _new_loop(model, penalty, space, x_shape, y_dtype, form, scaled, kept_iterat
         code = tf.where(stopped_here, tf.where(missed, closest, ROUNDED), code)
         y = model(x, training=False)
         if whole:
-            return (x, code, n_iter), y, None, None
-        state = (x, code, n_iter, damping, growth, slow)
-        return (
-            (state, y, path.stack(), counts.stack()) if kept_iterates else (state, y, None, n_iter)
-        )
+            return x, code, n_iter, y
+        after = (x, code, n_iter, damping, growth, slow, y)
+        return (*after, path.stack(), counts.stack()) if kept_iterates else after
 
-    x = tf.TensorSpec(x_shape, x_dtype)
-    each, own = tf.TensorSpec(x_shape[:1], "int32"), tf.TensorSpec(x_shape[:1], "float64")
-    signature = [x, own] if whole else [x, each, each, own, own, each]
-    signature += [tf.TensorSpec((), "int32"), *form.signature(N, x, y_dtype)]
-    signature += [tf.TensorSpec(x_shape[1:], "float64")] * scaled
-    return Compiled(advance, signature)
+    x = tf.TensorSpec(x_shape, form.x_dtype)
+    each, own = tf.TensorSpec((N,), "int32"), tf.TensorSpec((N,), "float64")
+    if whole:
+        return advance, [x, own], [x, each, each]
+    return advance, *[[x, each, each, own, own, each]] * 2

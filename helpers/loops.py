@@ -6,13 +6,14 @@ changed that changes its answers.
 
 import functools
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Number
 from types import FunctionType, ModuleType
 
 import numpy as np
 
 from helpers.backend import keras, tf
+from helpers.blocks import filled, in_grains
 from helpers.graph import all_layers, logit_of
 
 # Iterations per call of a compiled loop where it must hand something out on the way.
@@ -40,21 +41,21 @@ class Aim:
         The goal as an output.
     weight : ndarray of shape (N, k)
         1 for an entry with a goal, 0 for one without.
-    push : ndarray of shape (N, k), or None
-        1 for an entry that is to be as large as it gets, −1 for one as small; None without any.
-    entries : ndarray of shape (N, k), int, or None
-        Which entries of the flattened output they are. None: all of them, in order.
+    push : ndarray of shape (N, k)
+        1 for an entry that is to be as large as it gets, −1 for one as small, else 0.
+    entries : ndarray of shape (N, k), int
+        Which entries of the flattened output they are.
     """
 
     goal: np.ndarray
     within: np.ndarray
     wanted: np.ndarray
-    weight: np.ndarray
-    push: np.ndarray | None
-    entries: np.ndarray | None
+    weight: np.ndarray | None = None
+    push: np.ndarray | None = None
+    entries: np.ndarray | None = None
 
 
-def aim_at(target, allowed, space, *, paid):
+def aim_at(target, allowed, form, *, paid):
     """The :class:`Aim` of targets, of which some entries may be masked or infinite.
 
     Parameters
@@ -62,58 +63,80 @@ def aim_at(target, allowed, space, *, paid):
     target : ndarray or masked array of shape (N, …output shape)
     allowed : ndarray of the same shape
         The tolerance.
-    space : {"output", "logit"}
+    form : Form
     paid : bool
         Whether a penalty is paid until the end, so that no run ends because it has arrived.
     """
     N = len(target)
-    flat = np.ma.getdata(target).reshape(N, -1)
-    matters = ~np.ma.getmaskarray(target).reshape(N, -1)
-    allowed = np.ma.getdata(allowed).reshape(N, -1)
-    entries = None
-    if not matters.all():
-        k = int(matters.sum(axis=1).max())
-        entries = np.argsort(~matters, axis=1, kind="stable")[:, :k].astype(np.int32)
-        flat, matters, allowed = (
-            np.take_along_axis(array, entries, axis=1) for array in (flat, matters, allowed)
+    wanted, allowed = np.ma.getdata(target).reshape(N, -1), allowed.reshape(N, -1)
+    matters = fixed = push = entries = None
+    if "entries" in form.parts:
+        matters = ~np.ma.getmaskarray(target).reshape(N, -1)
+        entries = np.argsort(~matters, axis=1, kind="stable")[:, : form.k].astype(np.int32)
+        wanted, matters, allowed = (
+            np.take_along_axis(array, entries, axis=1) for array in (wanted, matters, allowed)
         )
-    endless = np.isinf(flat) & matters
-    push = np.where(endless, np.sign(flat), 0).astype(flat.dtype) if endless.any() else None
-    fixed = matters & ~endless
-    neutral = 0.5 if space == "logit" else 0.0
-    wanted = np.where(fixed, flat, neutral).astype(flat.dtype)
-    goal = np.log(wanted) - np.log1p(-wanted) if space == "logit" else wanted
-    rounding = 8 * np.finfo(flat.dtype).eps * np.abs(wanted)
-    within = np.maximum(SHARE * np.where(fixed, allowed, 0.0) - rounding, 0.0)
-    within = np.where(matters, within, np.inf)
+        fixed = matters
+    if "push" in form.parts:
+        endless = np.isinf(wanted) if matters is None else np.isinf(wanted) & matters
+        push = np.where(endless, np.sign(wanted), 0).astype(wanted.dtype)
+        fixed = ~endless if matters is None else matters & ~endless
+    if fixed is not None:
+        wanted = np.where(fixed, wanted, 0.5 if form.space == "logit" else 0).astype(wanted.dtype)
+        allowed = np.where(fixed, allowed, 0.0)
+    goal = np.log(wanted) - np.log1p(-wanted) if form.space == "logit" else wanted
     if paid or push is not None:
-        within = np.full_like(within, -1.0)
-    return Aim(goal, within.astype(flat.dtype), wanted, fixed.astype(flat.dtype), push, entries)
+        within = np.full_like(wanted, -1.0)
+    else:
+        rounding = 8 * np.finfo(wanted.dtype).eps * np.abs(wanted)
+        within = np.maximum(SHARE * allowed - rounding, 0.0)
+        if matters is not None:
+            within = np.where(matters, within, np.inf)
+        within = within.astype(wanted.dtype)
+    weight = None if fixed is None else fixed.astype(wanted.dtype)
+    return Aim(goal, within, wanted, weight, push, entries)
+
+
+# Tensors that are the same for all targets.
+SHARED = ("steps", "rate", "scale", "box")
 
 
 @dataclass(frozen=True)
 class Form:
-    """Which tensors describe what is asked: for the key of the cache, and to take them apart.
+    """Which tensors say what is asked, and of which shapes: what a loop is compiled for.
 
     Attributes
     ----------
+    space : {"output", "logit"}
+    x_shape, y_shape : tuple of int
+        Of the inputs and outputs of the targets that are stepped together, N of each.
+    x_dtype, y_dtype : str
     k : int
         The number of entries of the output that matter.
     parts : tuple of str
-        Fields of :class:`Asked` that are not None, in order.
+        Fields of :class:`Asked`, in order.
     """
 
+    space: str
+    x_shape: tuple
+    y_shape: tuple
+    x_dtype: str
+    y_dtype: str
     k: int
     parts: tuple
 
-    def signature(self, N, x, y_dtype):
-        """The types of the tensors."""
-        types = {"entries": ["int32"], "box": [x.dtype] * 2}
-        return [
-            tf.TensorSpec(x.shape[1:] if part == "box" else (N, self.k), dtype)
-            for part in self.parts
-            for dtype in types.get(part, [y_dtype])
-        ]
+    def signature(self, names):
+        """The types of the parts with these names."""
+        N = self.x_shape[0]
+        types = {
+            "entries": [tf.TensorSpec((N, self.k), "int32")],
+            "steps": [tf.TensorSpec((), "int32")],
+            "rate": [tf.TensorSpec((), self.x_dtype)],
+            "scale": [tf.TensorSpec(self.x_shape[1:], "float64")],
+            "box": [tf.TensorSpec(self.x_shape[1:], self.x_dtype)] * 2,
+        }
+        each = [tf.TensorSpec((N, self.k), self.y_dtype)]
+        return [spec for name in names for spec in types.get(name, each)]
 
     def unpacked(self, tensors):
         """The tensors under their names."""
@@ -127,32 +150,34 @@ class Form:
 
 @dataclass(frozen=True, eq=False)
 class Asked:
-    """The tensors of an :class:`Aim`, within a loop; and the box, if there is one."""
+    """The tensors of an :class:`Aim`, within a loop; and what is the same for all targets."""
 
     goal: object
     wanted: object
     within: object
+    steps: object
     weight: object = None
     push: object = None
     entries: object = None
+    rate: object = None
+    scale: object = None
     box: object = None
 
 
-def tensors_of(aim, bounds, space):
-    """What to give to a loop, as few arrays as describe it, and their :class:`Form`."""
-    parts = {"goal": aim.goal, "within": aim.within}
-    if space == "logit":
-        parts["wanted"] = aim.wanted
-    if aim.push is not None or aim.entries is not None:
-        parts["weight"] = aim.weight
-    for name in ("push", "entries"):
-        if getattr(aim, name) is not None:
-            parts[name] = getattr(aim, name)
-    tensors = list(parts.values())
-    if bounds is not None:
-        tensors += bounds
-    names = (*parts, *(("box",) if bounds is not None else ()))
-    return tensors, Form(aim.goal.shape[1], names)
+def form_of(model, target, start, space, unit, bounds, endless):
+    """The :class:`Form` of a problem, of a single target; `unit` is "rate", "scale" or None."""
+    k, parts = target[0].size, ["goal", "within"]
+    masked = np.ma.is_masked(target)
+    if masked:
+        k = int((~np.ma.getmaskarray(target)).reshape(len(target), -1).sum(axis=1).max())
+    parts += ["wanted"] if space == "logit" else []
+    parts += ["weight"] if masked or endless else []
+    parts += (["push"] if endless else []) + (["entries"] if masked else [])
+    parts += ["steps", *([unit] if unit else []), *(["box"] if bounds is not None else [])]
+    return Form(
+        space, (1, *start.shape[1:]), (1, *target.shape[1:]), model.inputs[0].dtype,
+        target.dtype.name, k, tuple(parts),
+    )  # fmt: skip
 
 
 def answer_of(model, space):
@@ -275,6 +300,11 @@ class Compiled:
         ]
         self._run = None
 
+    @property
+    def ready(self):
+        """Whether it has been compiled."""
+        return self._run is not None
+
     def __call__(self, *arguments):
         if self._run is not None:
             return self._run(*arguments)
@@ -321,21 +351,65 @@ def kept(make, model, penalty, *settings):
     return _kept(make, _Same(model), fingerprint(model), penalty, *settings)
 
 
-def run_in_units(make, model, space, penalty, bounds, scale, start, aim, kept_iterates, whole):
-    """A loop whose steps are measured in `scale`: a function of a state and a number of trials."""
-    problem, form = tensors_of(aim, bounds, space)
-    scaled = scale is not None
-    if scaled:
-        problem.append(scale)
-    advance = kept(
-        make, model, penalty, space, start.shape, aim.goal.dtype.name, form, scaled,
-        kept_iterates, whole,
-    )  # fmt: skip
+class Loop:
+    """The compiled steps of a method, for blocks of targets.
 
-    def run(state, steps):
-        return advance(*state, np.int32(steps), *problem)
+    Parameters
+    ----------
+    method : module
+        With `first_state`, of Form, N and whole: the state of N targets, behind x, before the first
+        step. And `new_loop`, of model, penalty, Form, kept_iterates and whole: the function that
+        steps a grain, and the types of its states, before and after.
+    model : keras.Model
+    penalty : callable, or None
+    form : Form
+    grain, grains : int
+        How many targets are stepped together, and how many grains make a block.
+    shared : sequence
+        What is the same for all targets: the rate or the scale, and two bounds, where there are.
+    segment : int, or None
+        The most steps of a call after which it goes on. None: all are made in one call.
+    trace : bool
+        Whether the iterates are handed out.
+    """
 
-    return run
+    def __init__(self, method, model, penalty, form, grain, grains, shared, segment, trace):
+        self.method, self.grain, self.rows = method, grain, grain * grains
+        self.form = replace(
+            form, x_shape=(grain, *form.x_shape[1:]), y_shape=(grain, *form.y_shape[1:])
+        )
+        self.whole, self.shared = segment is None, [tf.constant(each) for each in shared]
+        self.program = kept(
+            _program, model, penalty, method, self.form, grains, segment if trace else 0, self.whole
+        )
+
+    def begin(self, start, aim, **options):
+        """The first state of a block, and a function: of a state, steps, and another rate."""
+        N = len(start)
+        own = [getattr(aim, name) for name in self.form.parts if name not in SHARED]
+        state = [start, *self.method.first_state(self.form, N, self.whole, **options)]
+        own, state = (
+            [tf.constant(filled(each, self.rows)) for each in arrays] for arrays in (own, state)
+        )
+        count = [np.int32(-(-N // self.grain))] if self.whole else []
+
+        def advance(state, steps, rate=None):
+            shared = self.shared if rate is None else [rate, *self.shared[1:]]
+            return self.program(*count, *state, *own, np.int32(steps), *shared)
+
+        return state, advance
+
+
+def _program(model, penalty, method, form, grains, kept_iterates, whole):
+    """What a Loop calls: the steps of a grain, or of several, one after the other."""
+    advance, state, after = method.new_loop(model, penalty, form, kept_iterates, whole)
+    own = [*state, *form.signature(part for part in form.parts if part not in SHARED)]
+    shared = form.signature(part for part in form.parts if part in SHARED)
+    if not whole:
+        return Compiled(advance, [*own, *shared])
+    after = [*after, tf.TensorSpec(form.y_shape, form.y_dtype)]
+    advance, own = in_grains(advance, grains, own, after)
+    return Compiled(advance, [tf.TensorSpec((), "int32"), *own, *shared])
 
 
 @functools.lru_cache(maxsize=16)

@@ -158,15 +158,7 @@ def as_targets(model, target, shape):
     """
     mask = np.ma.getmaskarray(target) if np.ma.is_masked(target) else None
     data = target if mask is None else np.where(mask, 0, np.ma.getdata(target))
-    try:
-        endless = np.isinf(np.asarray(data, dtype=float))
-    except (TypeError, ValueError):
-        endless = np.zeros(np.shape(mask), bool)  # an error, which is named below
-    if endless.any():
-        data = np.asarray(data, dtype=float)
-    given = finite_array("target", np.where(endless, 0.0, data) if endless.any() else data)
-    if endless.any():
-        given = np.where(endless, data, given)
+    given, endless = _numbers("target", data)
     if mask is not None:
         given = np.ma.array(given, mask=mask)
     array = given
@@ -181,20 +173,36 @@ def as_targets(model, target, shape):
     if mask is not None and np.ma.getmaskarray(array).reshape(len(array), -1).all(axis=1).any():
         raise ValueError(f"target must have an entry that is not masked for each input: {target!r}")
     converted = in_format("target", array, model.outputs[0].dtype)
-    ends = np.isinf(np.ma.getdata(array))
-    if mask is None and not ends.any():
+    if mask is None and not endless:
         check_range(model, array, converted)
     else:
-        free = np.ma.getmaskarray(array) | ends
+        free = np.ma.getmaskarray(array) | np.isinf(np.ma.getdata(array))
         checked = (np.ma.array(np.ma.getdata(each), mask=free) for each in (array, converted))
         check_range(model, *checked)
     return converted
+
+
+def _numbers(name, data):
+    """The data as an array of floats, of which some may be infinite, and whether any is."""
+    plain = isinstance(data, np.ndarray) and data.dtype in (np.float32, np.float64)
+    if plain and data.size and np.isfinite(data).all():
+        return data, False
+    try:
+        infinite = np.isinf(np.asarray(data, dtype=float))
+    except (TypeError, ValueError):
+        infinite = np.zeros((), bool)  # an error, which is named next
+    if not infinite.any():
+        return finite_array(name, data), False
+    data = np.asarray(data, dtype=float)
+    return np.where(infinite, data, finite_array(name, np.where(infinite, 0.0, data))), True
 
 
 def in_format(name, array, dtype):
     """The array in the model's number format; raise where a value is too large for it."""
     with np.errstate(over="ignore"):
         converted = array.astype(dtype)
+    if np.dtype(dtype).itemsize >= array.dtype.itemsize:
+        return converted
     lost = ~np.isfinite(converted) & np.isfinite(array)
     if np.ma.filled(lost, False).any():
         raise ValueError(

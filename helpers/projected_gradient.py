@@ -11,15 +11,7 @@ import numpy as np
 
 from helpers.backend import tf
 from helpers.graph import resolution
-from helpers.loops import (
-    Compiled,
-    answer_of,
-    beside,
-    jacobian,
-    per_target,
-    picked,
-    run_in_units,
-)
+from helpers.loops import answer_of, beside, jacobian, per_target, picked
 from helpers.verdicts import (
     CONVERGED,
     DIVERGED,
@@ -46,43 +38,31 @@ COPIES = 2**20
 ENOUGH = 1e-4
 
 
-def projected_gradient(model, space, penalty, bounds, scale, start, aim, kept_iterates, whole):
-    """The loop for a batch: a function of a state and a number of trials, and the first state.
-
-    The state is x, and, unless the loop runs as a `whole`, code and n_iter of each target, its
-    rate, the share of the step that is tried, the last costs, the flattest gradient so far, for how
-    long it has been so, and the first gain.
+def first_state(form, N, whole):
+    """Code and n_iter of each of N targets, its rate, the share of the step that is tried, the last
+    costs, the flattest gradient so far, for how long it has been so, and the first gain.
     """
-    run = run_in_units(
-        _new_loop, model, space, penalty, bounds, scale, start, aim, kept_iterates, whole
-    )
-    if whole:
-        return run, (start,)
-    return run, (start, *_first_state(len(start)))
-
-
-def _first_state(N):
-    """The rest of the state, before the first step."""
+    if whole:  # the loop makes them
+        return ()
     count, zeros = np.zeros(N, np.int32), np.zeros(N)
     past = np.full((N, MEMORY), -np.inf)
     code = np.full(N, RUNNING, np.int32)
     return code, count, zeros, zeros + 1, past, zeros + np.inf, count, zeros
 
 
-def _new_loop(model, penalty, space, x_shape, y_dtype, form, scaled, kept_iterates, whole):
-    """The steps of a batch as one XLA program, which keeps some iterates."""
-    answer = answer_of(model, space)
+def new_loop(model, penalty, form, kept_iterates, whole):
+    """The steps of a grain, which keep some iterates; and its states, before and after."""
+    answer, x_shape = answer_of(model, form.space), form.x_shape
     N, n, k = x_shape[0], int(np.prod(x_shape[1:])), form.k
-    x_dtype = tf.as_dtype(model.inputs[0].dtype)
     eps = resolution(model)
-    narrow = tf.as_dtype(y_dtype) == tf.float16
+    narrow = tf.as_dtype(form.y_dtype) == tf.float16
 
     def advance(x, *rest):
         if whole:
-            rest = [*map(tf.constant, _first_state(N)), *rest]
-        code, n_iter, rate, share, history, flattest, waited, first_gain, steps, *problem = rest
-        s = tf.reshape(problem.pop(), (1, n)) if scaled else tf.ones((1, n), tf.float64)
+            rest = [*map(tf.constant, first_state(form, N, whole=False)), *rest]
+        code, n_iter, rate, share, history, flattest, waited, first_gain, *problem = rest
         asked = form.unpacked(problem)
+        s = tf.ones((1, n), tf.float64) if asked.scale is None else tf.reshape(asked.scale, (1, n))
         entries, box, push = asked.entries, asked.box, asked.push
         bounded, pushed = box is not None, push is not None
         if bounded:
@@ -221,22 +201,19 @@ def _new_loop(model, penalty, space, x_shape, y_dtype, form, scaled, kept_iterat
         counts = tf.TensorArray(tf.int32, size=kept_iterates, element_shape=(N,))
         loop = (x, code, n_iter, rate, share, history, flattest, waited, first_gain)
         result = tf.while_loop(
-            lambda i, x, code, *_: (i < steps) & tf.reduce_any(code == RUNNING),
+            lambda i, x, code, *_: (i < asked.steps) & tf.reduce_any(code == RUNNING),
             trial,
             (0, *loop, cost, g, noise, path, counts),
         )
         loop, (path, counts) = result[1:10], result[13:]
         y = model(loop[0], training=False)
         if whole:
-            return loop[:3], y, None, None
-        return (
-            (loop, y, path.stack(), counts.stack()) if kept_iterates else (loop, y, None, loop[2])
-        )
+            return *loop[:3], y
+        return (*loop, y, path.stack(), counts.stack()) if kept_iterates else (*loop, y)
 
-    x = tf.TensorSpec(x_shape, x_dtype)
-    each, own = tf.TensorSpec(x_shape[:1], "int32"), tf.TensorSpec(x_shape[:1], "float64")
+    x = tf.TensorSpec(x_shape, form.x_dtype)
+    each, own = tf.TensorSpec((N,), "int32"), tf.TensorSpec((N,), "float64")
     past = tf.TensorSpec((N, MEMORY), "float64")
-    signature = [x] if whole else [x, each, each, own, own, past, own, each, own]
-    signature += [tf.TensorSpec((), "int32"), *form.signature(N, x, y_dtype)]
-    signature += [tf.TensorSpec(x_shape[1:], "float64")] * scaled
-    return Compiled(advance, signature)
+    if whole:
+        return advance, [x], [x, each, each]
+    return advance, *[[x, each, each, own, own, past, own, each, own]] * 2

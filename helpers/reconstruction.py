@@ -18,16 +18,15 @@ from dataclasses import dataclass
 import numpy as np
 from tqdm import tqdm
 
-from helpers import verdicts
+from helpers import descent, gauss_newton, projected_gradient
 from helpers.activations import last_activation
 from helpers.backend import keras, tf
-from helpers.descent import descent, look_again
-from helpers.gauss_newton import gauss_newton
+from helpers.blocks import FEW, GRAINS, blocks, on_all_cores, size_of_grain
 from helpers.graph import origin
-from helpers.loops import SEGMENT, aim_at
+from helpers.loops import SEGMENT, Loop, form_of
 from helpers.models import as_targets, check_model, in_format, input_and_output_shape
 from helpers.priors import L2
-from helpers.projected_gradient import projected_gradient
+from helpers.search import Search, as_long
 from helpers.validation import (
     choice,
     finite_array,
@@ -161,10 +160,10 @@ def reconstruct(
         The box that the input never leaves, in the model's number format. Two numbers or arrays
         that broadcast to an input; infinite where there is none.
     penalty : callable, optional
-        A function of a batch of inputs, as a tensor, that returns one cost for each, independent of
-        the others, to be added to J; such as those in `helpers.priors`. It is paid until the end: a
-        run then goes on, when the output is right, for as long as a step changes anything, or until
-        max_iter.
+        A function of a batch of any size of inputs, as a tensor, that returns one cost for each,
+        independent of the others, to be added to J; such as those in `helpers.priors`. It is paid
+        until the end: a run then goes on, when the output is right, for as long as a step changes
+        anything, or until max_iter.
     scale : array_like of float, optional
         The size of one unit of each input, above 0, in units of the input: a number, or an array
         that broadcasts to an input. What is nearest, and how long a step is, is measured in it.
@@ -172,7 +171,8 @@ def reconstruct(
     trace : bool
         Keep all iterates.
     progress : bool
-        Show a progress bar on stdout.
+        Show a progress bar on stdout: of the steps, or, for a batch of more than one grain (1 024
+        targets of a line), of the targets that are done.
 
     Returns
     -------
@@ -212,9 +212,12 @@ def reconstruct(
     gradient descent, whose rate is ½/σ₁² at first, from the largest singular value of J S, and then
     follows from the last two gradients :cite:p:`barzilai1988,birgin2000`.
 
-    A loop is compiled once for each combination of model, its settings, space, prior, bounds and
-    shapes (each time for a penalty that is a function); its iterates equal those of an eager loop
-    to floating-point rounding, and so does `y`, which is compiled with it.
+    A loop is compiled once for each combination of model, its settings, space, prior and bounds
+    (each time for a penalty that is a function), and once more for a large batch. It works through
+    a batch in grains of one size, on all cores (see `helpers.blocks`), so that a batch of any size
+    gives, bit for bit, what single calls give. With a `trace`, last digits may differ. Iterates
+    equal those of an eager loop to floating-point rounding, and so does `y`, which is compiled with
+    them.
 
     Examples
     --------
@@ -233,7 +236,7 @@ def reconstruct(
     target = as_targets(model, target, output_shape)
     start = as_starts(start, (len(target), *shape), model.inputs[0].dtype)
     if penalty is not None:
-        _check_penalty(penalty(tf.constant(start)), start)
+        _check_penalty(penalty(tf.constant(start[:1])), start[:1])
     if bounds is not None:
         bounds = _as_bounds(bounds, start)
     rate = None if learning_rate is None else _as_rate(learning_rate, start.dtype)
@@ -241,119 +244,68 @@ def reconstruct(
     atol, rtol = non_negative_number("atol", atol), non_negative_number("rtol", rtol)
     trace, progress = flag("trace", trace), flag("progress", progress)
 
-    endless = np.isinf(np.ma.getdata(target)) & ~np.ma.getmaskarray(target)
-    allowed = atol + rtol * np.abs(np.where(endless, 0, np.ma.getdata(target)))
-    aim = aim_at(target, allowed, space, paid=penalty is not None)
-    quadratic = (penalty is None or type(penalty) is L2) and aim.push is None
+    endless = bool(np.isinf(np.ma.getdata(target)).any())  # what is masked is 0
+    paid = penalty is not None
+    quadratic = (not paid or type(penalty) is L2) and not endless
     if max_iter is None:
         max_iter = GAUSS_NEWTON_STEPS if rate is None and quadratic else GRADIENT_STEPS
     max_iter = whole_number("max_iter", max_iter, least=1, most=2**31 - 1)
-    # In one call, unless something must be handed out on the way.
-    whole = not (trace or progress)
-    segment = max_iter if whole else min(SEGMENT, max_iter)
-    iterates = segment if trace else 0
     if rate is not None:
-        method, stepped_by = descent, rate
+        method, unit, shared = descent, "rate", [rate]
     else:
-        method, stepped_by = gauss_newton if quadratic else projected_gradient, scale
-    matters = ~(endless | np.ma.getmaskarray(target))
+        method = gauss_newton if quadratic else projected_gradient
+        unit, shared = (None, []) if scale is None else ("scale", [scale])
 
-    def search(start, **options):
-        """One run for each target: how it ended, and how far from the target."""
-        run, begin = method(
-            model, space, penalty, bounds, stepped_by, start, aim, iterates, whole, **options
-        )
-        if whole:
-            (state, y, *_), path = run(begin, max_iter), None
-        else:
-            with tqdm(total=max_iter, disable=not progress, file=sys.stdout, unit="step") as bar:
-                state, y, path = _advance(run, begin, max_iter, segment, trace, bar)
-        x, code, n_iter, y = (tensor.numpy().copy() for tensor in (*state[:3], y))
-        code = np.where(code == verdicts.RUNNING, verdicts.MAX_ITER, code)
-        with np.errstate(invalid="ignore"):
-            residual = y - np.ma.getdata(target)
-        missed = ~(np.abs(residual) <= allowed) & matters
-        return (x, code, n_iter, y, residual, missed, path), (run, state, begin)
+    N, form = len(target), form_of(model, target, start, space, unit, bounds, endless)
+    grain = size_of_grain(model, shape, 1 if method is descent else form.k)
+    parts = blocks(N, grain, 1 if trace else GRAINS)
+    by_steps = progress and grain >= N  # what the progress bar counts
+    # Some steps at a time, where something must be handed out on the way.
+    segment = min(SEGMENT, max_iter) if trace or by_steps else None
+    grains = 1 if segment else GRAINS if FEW * grain < N else FEW
+    loop = Loop(
+        method, model, penalty, form, grain, grains, [*shared, *(bounds or ())], segment, trace
+    )
+    fields = ("x", start), ("y", target), ("residual", target)
+    found = {name: np.empty(like.shape, like.dtype) for name, like in fields}
+    found |= {"code": np.empty(N, np.int32), "n_iter": np.empty(N, np.int32)}
+    paths = [None] * len(parts)
+    total, unit = (max_iter, "step") if by_steps else (N, "target")
+    with tqdm(total=total, disable=not progress, file=sys.stdout, unit=unit) as bar:
+        search = Search(
+            loop, max_iter, atol, rtol, rate, paid, last_activation(model), segment, trace,
+            lambda steps: bar.update(steps - bar.n) if by_steps else None,
+        )  # fmt: skip
 
-    (x, code, n_iter, y, residual, missed, path), loop = search(start)
-    if method is gauss_newton and penalty is None:
-        short = verdicts.fell_short(code, n_iter, missed)
-        if short.any():
-            again, _ = search(_per_target(short, start, x), cautious=short)
-            closer = short & (_distance(again[4], matters) < _distance(residual, matters))
-            last = (x, code, n_iter, y, residual, missed)
-            x, code, n_iter, y, residual, missed = (
-                _per_target(closer, new, old) for new, old in zip(again, last)
-            )
-            if trace:
-                path = _joined(closer, again[-1], path)[: n_iter.max() + 1]
-    if rate is not None and penalty is None and aim.push is None:
-        code, rest = look_again(*loop, code, rate)
-        code = np.where(rest & verdicts.beyond_rounding(y, residual, missed), verdicts.LOCAL, code)
-    paid = penalty is not None
-    activation = last_activation(model)
-    code = verdicts.verdict(code, y, residual, missed, endless, n_iter, activation, paid=paid)
-    if rate is not None and space == "output" and not paid:
-        higher = _distance(residual, matters) > loop[1][3].numpy()
-        code = verdicts.thrown(code, n_iter, higher)
-    if not matters.all():
-        residual = np.ma.array(residual, mask=~matters)
-    messages = MESSAGE if rate is None else MESSAGE_WITH_RATE
-    status, message = STATUS[code], messages[code]
-    for array in (x, y, target, residual, status, message, n_iter, path):
-        if array is not None:
-            array.flags.writeable = False
-    return Reconstruction(x, y, target, residual, status, message, n_iter, path)
+        def solve(i):
+            ended, paths[i] = search(target[parts[i]], start[parts[i]])
+            for name, array in ended.items():
+                found[name][parts[i]] = array
+
+        for i in on_all_cores(solve, len(parts), alone=not loop.program.ready):
+            bar.update(0 if by_steps else parts[i].stop - parts[i].start)
+    code = found.pop("code")
+    found["status"] = _in_words(STATUS, code)
+    found["message"] = _in_words(MESSAGE if rate is None else MESSAGE_WITH_RATE, code)
+    if endless or np.ma.is_masked(target):
+        free = np.isinf(np.ma.getdata(target)) | np.ma.getmaskarray(target)
+        found["residual"] = np.ma.array(found["residual"], mask=free)
+    if trace:
+        found["trace"] = np.concatenate(as_long(*paths), axis=1)
+    for array in (target, *found.values()):
+        array.flags.writeable = False
+    return Reconstruction(target=target, **found)
 
 
-def _distance(residual, matters):
-    """The squared error of each target, over the entries that matter."""
-    error = np.where(matters, residual, 0).astype(float).reshape(len(residual), -1)
-    return np.sum(error**2, axis=1)
-
-
-def _per_target(mask, new, old):
-    """The rows of `new` where the mask holds, those of `old` elsewhere."""
-    return np.where(mask.reshape(-1, *[1] * (old.ndim - 1)), new, old)
-
-
-def _joined(mask, new, old):
-    """The same for iterates: a run that is over repeats its last one."""
-    most = max(len(new), len(old))
-    new, old = (np.concatenate([path, *[path[-1:]] * (most - len(path))]) for path in (new, old))
-    return np.where(mask.reshape(1, -1, *[1] * (old.ndim - 2)), new, old)
-
-
-def _advance(run, state, max_iter, segment, trace, bar):
-    """Run a compiled loop by segments until every target has ended: state, y and the iterates."""
-    N = len(state[0])
-    done, places, counts = 0, [state[0][np.newaxis]], [np.zeros((1, N), int)]
-    while True:
-        steps = min(segment, max_iter - done)
-        state, y, path, count = run(state, steps)
-        done += steps
-        if trace:
-            places.append(path.numpy()[:steps])
-            counts.append(None if count is None else count.numpy()[:steps])
-        bar.update(int(tf.reduce_max(state[2])) - bar.n)
-        if done == max_iter or not (state[1] == verdicts.RUNNING).numpy().any():
-            break
-    if not trace:
-        return state, y, None
-    path, most = np.concatenate(places), int(tf.reduce_max(state[2]))
-    if counts[-1] is None:  # each pass was a step
-        return state, y, path[: most + 1]
-    # Trials that were refused are left out: of each run, the first iterate after k steps.
-    counts = np.maximum.accumulate(np.concatenate(counts))  # none after the last trial
-    rows = [
-        np.minimum(np.searchsorted(each, np.arange(most + 1)), np.searchsorted(each, each.max()))
-        for each in counts.T
-    ]
-    return state, y, path[np.stack(rows, axis=1), np.arange(N)]
+def _in_words(words, code):
+    """The word for each code; one for all, such as 'converged', is kept once."""
+    if (code == code[0]).all():
+        return np.broadcast_to(words[code[0]], code.shape)
+    return words[code]
 
 
 def _check_penalty(cost, start):
-    """Raise unless what a penalty returned for the starts is one number for each."""
+    """Raise unless what a penalty returned for some starts is one number for each."""
     if not tf.is_tensor(cost) or cost.shape != start.shape[:1] or cost.dtype != start.dtype:
         raise ValueError(
             f"penalty must return a tensor of shape {start.shape[:1]} and type "
@@ -380,10 +332,10 @@ def as_starts(start, shape, dtype):
             f"start must be floating point, not {start!r}: "
             "integers have no gradient; write 1.0, not 1"
         )
-    array = finite_array("start", start)
+    array = in_format("start", finite_array("start", start), dtype)
     if array.shape == shape[:1] and shape[1:] == (1,):
         array = array[:, np.newaxis]
-    return in_format("start", in_shape("start", array, shape), dtype)
+    return in_shape("start", array, shape)
 
 
 def _as_bounds(bounds, start):

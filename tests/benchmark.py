@@ -19,6 +19,7 @@ import numpy as np
 from conftest import HTML, first_view, pdf
 from peers import peers
 from playwright.sync_api import sync_playwright
+from scaling import scaling
 
 from helpers import river
 from helpers.backend import keras, tf
@@ -176,6 +177,7 @@ if __name__ == "__main__":
     weight()
     training()
     reconstruction()
+    scaling()
     peers()
     on_a_cluster()
     building()
