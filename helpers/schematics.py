@@ -1,4 +1,4 @@
-"""Schematics in one style: a neuron, a small network, a recurrent unit and an LSTM unit.
+"""Schematics in one style: a neuron, a small network, a recurrent unit, an LSTM unit, a cluster.
 
 What goes in has the colour that inputs have in all figures, what is learned has that of the model,
 and the rest is ink. Each function takes the whole figure; its axes are measured in inches.
@@ -126,6 +126,29 @@ def lstm_unit(ax):
     _word(ax, h, "$h_t$")
     _word(ax, (0.3, 0.2), "$x_t$", INPUT)
     _word(ax, (0.65, 0.2), "$h_{t-1}$")
+
+
+def cluster(ax):
+    """A search on a cluster: the client, the scheduler that deals the chunks out, the workers.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> cluster(plt.figure().add_subplot())
+    """
+    _canvas(ax, height=2.0)
+    client, scheduler = (0.7, 0.9), (3.3, 0.9)
+    workers = [(5.5, y) for y in (0.3, 0.9, 1.5)]
+    for a, b in [(client, scheduler), *((scheduler, worker) for worker in workers)]:
+        aside = 0.06 * np.array([a[1] - b[1], b[0] - a[0]]) / np.hypot(b[0] - a[0], b[1] - a[1])
+        _arrow(ax, a + aside, b + aside)
+        _arrow(ax, b - aside, a - aside, INPUT)
+    for knot in (client, scheduler, *workers):
+        _knot(ax, knot, "")
+    for place, word in [(client, "client"), (scheduler, "scheduler"), (workers[-1], "workers")]:
+        _word(ax, (place[0], place[1] + 0.35), word)
+    _word(ax, (2.0, 1.15), "model, targets $y_0$")
+    _word(ax, (2.0, 0.65), "inputs $x_0$", INPUT)
 
 
 def _canvas(ax, height):

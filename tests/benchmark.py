@@ -3,29 +3,23 @@
 A ratio holds on a noisy machine where a time does not: both its sides are measured in one run.
 """
 
-import os
-import platform
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from datetime import date
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 from conftest import HTML, first_view, pdf
 from peers import peers
 from playwright.sync_api import sync_playwright
-from scaling import scaling
+from scaling import on_a_cluster, scaling
 
-from helpers import river
 from helpers.backend import keras, tf
 from helpers.closed_forms import least_squares
-from helpers.cluster import local_client, reconstruct_on
-from helpers.data import noisy_line, piscataquis
+from helpers.data import noisy_line
 from helpers.reconstruction import reconstruct
 from helpers.training import neuron, train, weight_and_bias
 
@@ -41,16 +35,6 @@ def seconds(action, repeats=5):
         action()
         times.append(time.perf_counter() - start)
     return statistics.median(times)
-
-
-def processor():
-    """What the processor calls itself, and how many cores there are."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        name = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        name = platform.processor() or platform.machine()
-    return f"{name} with {os.cpu_count()} cores"
 
 
 def report(what, slow, fast):
@@ -143,34 +127,6 @@ def weight():
             most = ", ".join(f"{name} {loaded[name] / 1000:.0f}" for name in heaviest)
             print(f"first view of {path.stem:20} {sum(loaded.values()) / 1000:5.0f} kB  ({most})")
         browser.close()
-
-
-def on_a_cluster(store=None):
-    """Two workers against one, each a single thread: twelve draws of the summers unseen.
-
-    Called with the name of a .csv file, this leaves the times there, for chapter 13.
-    """
-    measured = piscataquis()
-    network = river.new_network(measured, seed=0)
-    network.set_weights(river.trained_weights()[0])
-    summers = river.sequences(measured, river.UNSEEN)[:, 335:396]
-    draws = np.random.default_rng(0).normal(1, 0.02, (12, *summers.shape))
-    target = np.concatenate(draws * np.sqrt(measured.runoff[summers]))[..., np.newaxis]
-    start = np.tile(river.stretches(network, measured, summers, rain=3.0), (12, 1, 1))
-    model, least = river.of_rain(network, 61), np.full((65, 4), -np.inf)
-    least[4:, 0] = 0
-    options = {"start": start, "bounds": (least, np.inf), "max_iter": 20, "chunk": 13}
-
-    times = {}
-    for workers in (1, 2):
-        with local_client(workers) as client:
-            ask = partial(reconstruct_on, client, model, target, **options)
-            times[workers] = seconds(ask, repeats=3)
-    report("river, 156 summers: one worker / two workers", times[1], times[2])
-    if store:
-        rows = [f"{n},{len(target)},{t:.3g},{date.today()},{processor()}" for n, t in times.items()]
-        head = "workers,n_targets,seconds,date,machine"
-        Path(store).write_text("\n".join([head, *rows, ""]), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""From one target to ten million: our `reconstruct` beside JAX, in one run. Not a test.
+"""From one target to ten million, beside JAX, and from one worker to two. Not a test.
 
 The line of chapter 3 is inverted by descent, and the sigmoid neuron of chapter 4 by damped
-Gauss-Newton steps. JAX runs in an environment of its own (see `peers.py`). Called with the name of
-a .csv file, this leaves the times there, for the figure of chapter 13.
+Gauss-Newton steps. JAX runs in an environment of its own (see `peers.py`). The workers look for the
+rain of chapter 11. Called with the name of a folder, this leaves all times there, for chapter 13.
 """
 
 import csv
@@ -15,11 +15,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from peers import PYTHON
 
+from helpers import river
+from helpers.cluster import local_client, reconstruct_on
+from helpers.data import piscataquis
 from helpers.reconstruction import reconstruct
 from helpers.training import neuron
 
@@ -110,8 +114,8 @@ def processor():
     return f"{name}, {os.cpu_count()} cores"
 
 
-def scaling(store=None):
-    """Measure, print ratios, and leave the times in a .csv file."""
+def scaling():
+    """Measure and print ratios: the times as rows of a table."""
     cases = [(DESCENT, N) for N in SIZES] + [(GAUSS_NEWTON, N) for N in SIZES[:-1]]
     first = {case: ours(*case) for case in cases}
     peer = theirs(cases) if PYTHON.exists() else {}
@@ -135,14 +139,58 @@ def scaling(store=None):
             print(f"    beside their operations at the peak: {own / at_the_peak:.1f}")
     most = memory(SIZES[-1]) / 1e9
     print(f"memory of a process that asks for {SIZES[-1]:,} targets of a line: {most:.2f} GB")
-    if store:
-        date, machine = datetime.date.today().isoformat(), processor()
-        with open(store, "w", newline="", encoding="utf-8") as file:
-            table = csv.writer(file, lineterminator="\n")
-            table.writerow(["peer", "method", "n_targets", "seconds_per_target", "date", "machine"])
-            for peer, method, N, each in rows:
-                table.writerow([peer, method, N, f"{each:.3g}", date, machine])
+    return rows
+
+
+def on_a_cluster():
+    """Two workers against one, each a single thread: twelve draws of the summers unseen.
+
+    Returns rows of a table; the last column is for how long the workers' processors were busy.
+    """
+    measured = piscataquis()
+    network = river.new_network(measured, seed=0)
+    network.set_weights(river.trained_weights()[0])
+    summers = river.sequences(measured, river.UNSEEN)[:, 335:396]
+    draws = np.random.default_rng(0).normal(1, 0.02, (12, *summers.shape))
+    target = np.concatenate(draws * np.sqrt(measured.runoff[summers]))[..., np.newaxis]
+    start = np.tile(river.stretches(network, measured, summers, rain=3.0), (12, 1, 1))
+    model, least = river.of_rain(network, 61), np.full((65, 4), -np.inf)
+    least[4:, 0] = 0
+    options = {"start": start, "bounds": (least, np.inf), "max_iter": 20, "chunk": 13}
+
+    rows, repeats = [], 5
+    for workers in (1, 2):
+        with local_client(workers) as client:
+            ask = partial(reconstruct_on, client, model, target, **options)
+            ask()  # the workers compile
+            before, times = sum(client.run(time.process_time).values()), []
+            for _ in range(repeats):
+                begun = time.perf_counter()
+                ask()
+                times.append(time.perf_counter() - begun)
+            busy = (sum(client.run(time.process_time).values()) - before) / repeats
+        rows.append((workers, len(target), statistics.mean(times), busy))
+    (_, N, alone, busy), (*_, shared, _) = rows
+    print(f"river, {N} summers: one worker / two workers: {alone / shared:.2f}")
+    print(f"    share of the time in which the one worker is idle: {1 - busy / alone:.3f}")
+    return rows
+
+
+def save(path, head, rows):
+    """Leave rows of a table in a .csv file, with the date and the machine behind each."""
+    made = datetime.date.today().isoformat(), processor()
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow([*head, "date", "machine"])
+        for row in rows:
+            cells = [f"{each:.3g}" if isinstance(each, float) else each for each in row]
+            table.writerow([*cells, *made])
 
 
 if __name__ == "__main__":
-    scaling(*sys.argv[1:])
+    times, on_workers = scaling(), on_a_cluster()
+    if len(sys.argv) > 1:
+        folder = Path(sys.argv[1])
+        save(folder / "benchmark.csv", ["peer", "method", "n_targets", "seconds_per_target"], times)
+        head = ["workers", "n_targets", "seconds", "busy"]
+        save(folder / "benchmark_cluster.csv", head, on_workers)

@@ -12,6 +12,7 @@ WORDS = {
     "network": ["x_1", "x_2", "y", "inputs", "hidden units", "output"],
     "recurrent_unit": ["u", "w", "x_t", "y_t", "x_1", "y_1", "x_T", "y_T"],
     "lstm_unit": ["f_t", "i_t", "g_t", "o_t", "c_{t-1}", "c_t", "h_{t-1}", "h_t", "x_t"],
+    "cluster": ["client", "scheduler", "workers", "model, targets $y_0", "inputs $x_0"],
 }
 
 
