@@ -10,6 +10,7 @@ import altair as alt
 import numpy as np
 from scipy import stats
 
+from helpers import live
 from helpers.closed_forms import (
     best_rate,
     contraction,
@@ -19,24 +20,7 @@ from helpers.closed_forms import (
     sigmoid,
 )
 from helpers.formula import listed, written
-from helpers.live import (
-    WIDTH,
-    LiveFigure,
-    Parameter,
-    axis,
-    beside,
-    calculated,
-    choice,
-    colour,
-    field,
-    handle,
-    key,
-    pointer,
-    points,
-    rounded,
-    rows,
-    slider,
-)
+from helpers.live import LiveFigure, Parameter, colour, field, rows
 from helpers.validation import finite_number, paired_samples, positive_number, whole_number
 
 
@@ -64,7 +48,7 @@ def inverse_of_line(x, y, W, b, y0):
     W, b = _weight_and_bias(W, b)
     n, s = len(x), np.std(y - (W * x + b), ddof=2)
     reach = stats.t.ppf(0.975, df=n - 2) * s / abs(W)
-    y0 = slider("y0", "wanted output y₀", y0, 0, 360, 1, drag="invert('y', y())")
+    y0 = live.slider("y0", "wanted output y₀", y0, 0, 360, 1, drag="invert('y', y())")
     x0 = invert_line(y0, W, b)
     spread = 1 / n + (x0 - x.mean()) ** 2 / (n * x.var())
     mean, single = reach * np.sqrt(spread), reach * np.sqrt(1 + spread)
@@ -73,22 +57,21 @@ def inverse_of_line(x, y, W, b, y0):
         f"The data leave ± {mean:.0f} around that for a wanted mean, ± {single:.0f} for the input "
         "behind one observed output.",
     ]
-    across = axis("x", "input x", [-50, 1100])
-    up = axis("y", "output y", [-110, 420])
-    data = alt.Chart(alt.Data(values=rows(x=np.round(x, 2), y=np.round(y, 2))))
+    across = live.axis(alt.X, "x", "input x", [-50, 1100])
+    up = live.axis(alt.Y, "y", "output y", [-110, 420])
+    data = live.table(rows(x=np.round(x, 2), y=np.round(y, 2)))
     ends = np.array([-50, 1100])
-    line = alt.Chart(alt.Data(values=rows(x=ends, y=W * ends + b)))
-    answer = points(x=x0, y=y0, left=-50, bottom=-110)
-    chart = alt.layer(
-        data.mark_circle(size=26, color=colour("data"), opacity=0.75).encode(
-            alt.X(**across), alt.Y(**up)
-        ),
-        line.mark_line(color=colour("model"), clip=True).encode(alt.X(**across), alt.Y(**up)),
+    line = live.table(rows(x=ends, y=W * ends + b))
+    answer = live.points(x=x0, y=y0, left=-50, bottom=-110)
+    chart = live.panel(
+        data.mark_circle(size=26, color=colour("data"), opacity=0.75).encode(across, up),
+        line.mark_line(color=colour("model"), clip=True).encode(across, up),
         *_way_back(answer),
         _bar(answer, "mean", x0 - mean, x0 + mean, -45, 8, "a wanted mean"),
         _bar(answer, "single", x0 - single, x0 + single, -85, 3, "one output"),
-        handle(answer),
-    ).properties(width=WIDTH, height=330)
+        live.handle(answer),
+        height=330,
+    )
     return LiveFigure(chart, [y0], words)
 
 
@@ -112,17 +95,17 @@ def descent(W, b, *, y0, start, learning_rate, rtol=1e-4):
     >>> figure = descent(0.4, -25.0, y0=100, start=1, learning_rate=0.4)
     """
     W, b = _weight_and_bias(W, b)
-    left, right = -600, 1400
-    eta = slider(
+    iterates = "iterate_on_parabola", "iterate_in_time"
+    eta = live.slider(
         "eta", "learning rate η", learning_rate, 0.05, 7, 0.05,
         drag="invert('concat_2_x', x())", handle="handle_rate",
     )  # fmt: skip
-    y0 = slider("y0", "wanted output y₀", y0, 20, 380, 5)
-    start = slider("start", "start", start, -200, 1000, 1, drag="invert('concat_0_x', x())")
-    iterates = "iterate_on_parabola", "iterate_in_time"
-    now = slider("k", "iteration k", 60, 0, 60, 1, on=[(pointer("down", *iterates), "datum.k")])
-    over = [(pointer("over", *iterates), "datum.k"), (pointer("out", *iterates), "-1")]
-    pointed = Parameter("pointed", -1, on=over)
+    y0 = live.slider("y0", "wanted output y₀", y0, 20, 380, 5)
+    start = live.slider("start", "start", start, -200, 1000, 1, drag="invert('concat_0_x', x())")
+    clicked = [(live.pointer("down", *iterates), "datum.k")]
+    now = live.slider("k", "iteration k", 60, 0, 60, 1, on=clicked)
+    over, out = (live.pointer(kind, *iterates) for kind in ("over", "out"))
+    pointed = Parameter("pointed", -1, on=[(over, "datum.k"), (out, "-1")])
     x0, factor = invert_line(y0, W, b), contraction(W, eta)
 
     def input_at(k):
@@ -145,74 +128,62 @@ def descent(W, b, *, y0, start, learning_rate, rtol=1e-4):
         f"At η = {eta:.2f}, each step multiplies the distance by {factor:.2f}{growth}",
         f"After step {now:d}: x = {input_at(now):.1f}.",
     ]
-    path = alt.Chart(alt.sequence(0, 61, as_="k"))
-    path = calculated(path, x=input_at(field("k")), cost=cost_of(field("x")))
+    left, right = -600, 1400
+    path = live.counted("k", 0, 61, x=input_at(field("k")), cost=cost_of(field("x")))
     path = path.transform_filter(f"datum.x > {4 * left} && datum.x < {4 * right}")
+    passed = written(field("k") <= now)
     marked = np.where(pointed < 0, now, pointed)
-    so_far = path.transform_filter(written(field("k") <= now))
-    here = points(k=marked, x=input_at(marked), label=f"k = {marked}")
-    here = calculated(here, cost=cost_of(field("x")))
+    label = f"k = {marked}"
+    here = live.points(k=marked, x=input_at(marked), label=label, cost=cost_of(field("x")))
     orange = {"color": colour("input"), "clip": True}
+    # What is to be hit is larger than what is seen.
+    spots = {"filled": True, "size": 28, "stroke": "transparent", "strokeWidth": 9, **orange}
+    dark = alt.condition(passed, alt.value(1), alt.value(0.25))
+    ring = {"size": 110, "stroke": colour("ink"), "strokeWidth": 1.5, "clip": True}
 
     def iterates_over(x, y, name, room):
         """The steps so far, all others faintly, and a ring around the iterate that is marked.
 
         Its label stands on the right of it, where there is room.
         """
-        k = {"order": "k:Q"}
-        # What is to be hit is larger than what is seen.
-        dots = {"filled": True, "size": 28, "stroke": "transparent", "strokeWidth": 9}
-        dark = alt.condition(written(field("k") <= now), alt.value(1), alt.value(0.25))
         return [
-            path.mark_line(opacity=0.25, **orange).encode(x, y, **k),
-            so_far.mark_line(**orange).encode(x, y, **k),
-            path.mark_point(**dots, **orange).encode(x, y, opacity=dark).properties(name=name),
-            here.mark_point(size=110, stroke=colour("ink"), strokeWidth=1.5, clip=True).encode(
-                x, y
-            ),
-            here.mark_text(dy=-9, clip=True, **beside(room, 9)).encode(x, y, text="label:N"),
+            path.mark_line(opacity=0.25, **orange).encode(x, y, order="k:Q"),
+            path.transform_filter(passed).mark_line(**orange).encode(x, y, order="k:Q"),
+            path.mark_point(**spots).encode(x, y, opacity=dark).properties(name=name),
+            here.mark_point(**ring).encode(x, y),
+            here.mark_text(dy=-9, clip=True, **live.beside(room, 9)).encode(x, y, text="label:N"),
         ]
 
-    answer = points(x=x0)
-    dotted = {"color": colour("theory"), "strokeDash": [2, 3], "strokeWidth": 1.5}
-    x_axis = axis("x", "input x", [left, right])
+    theory = {"color": colour("theory")}
+    answer = live.points(x=x0).mark_rule(**theory, **live.DOTTED)
+    across = live.axis(alt.X, "x", "input x", [left, right])
     highest = alt.expr(written(1.1 * np.maximum(cost_of(start), 5000)))
-    across = alt.X(**x_axis)
-    few = alt.Axis(tickCount=3)
-    up = alt.Y("cost:Q", title="cost J", scale=alt.Scale(domainMin=0, domainMax=highest), axis=few)
-    parabola = alt.Chart(alt.sequence(left, right + 1, 10, as_="x"))
-    parabola = calculated(parabola, cost=cost_of(field("x")))
-    down_parabola = alt.layer(
+    heights = alt.Scale(domainMin=0, domainMax=highest)
+    up = alt.Y("cost:Q", title="cost J", scale=heights, axis=alt.Axis(tickCount=3))
+    parabola = live.counted("x", left, right + 1, 10, cost=cost_of(field("x")))
+    start_point = live.points(x=start, cost=cost_of(start))
+    down_parabola = live.panel(
         parabola.mark_line(color=colour("model"), clip=True).encode(across, up),
-        answer.mark_rule(**dotted).encode(x="x:Q"),
+        answer.encode(x="x:Q"),
         *iterates_over(across, up, iterates[0], room=True),
-        handle(points(x=start, cost=cost_of(start)), x=across, y=up, cursor="ew-resize"),
-    ).properties(width=WIDTH, height=110)
-
-    in_time = alt.layer(
-        answer.mark_rule(**dotted).encode(y="x:Q"),
-        *iterates_over(
-            alt.X(**axis("k", "iteration k", [0, 60])),
-            alt.Y(**x_axis),
-            iterates[1],
-            room=marked < 45,
-        ),
-    ).properties(width=WIDTH, height=110)
-
-    rates = points(zero=0, limit=largest_stable_rate(W), best=best_rate(W), eta=eta)
-    strip = alt.layer(
-        rates.mark_rule(color=colour("theory"), strokeWidth=10, opacity=0.3).encode(
-            x="zero:Q", x2="limit"
-        ),
-        rates.mark_tick(color=colour("theory"), thickness=2, height=18).encode(x="best:Q"),
-        handle(
-            rates,
-            x=alt.X(**axis("eta", None, [0, 7])),
-            y=alt.value(11),
-            name="handle_rate",
-            cursor="ew-resize",
-        ),
-    ).properties(width=WIDTH, height=22)
+        live.handle(start_point, across, up, cursor="ew-resize"),
+        height=110,
+    )
+    steps_across = live.axis(alt.X, "k", "iteration k", [0, 60])
+    inputs_up = live.axis(alt.Y, "x", "input x", [left, right])
+    in_time = live.panel(
+        answer.encode(y="x:Q"),
+        *iterates_over(steps_across, inputs_up, iterates[1], room=marked < 45),
+        height=110,
+    )
+    rates = live.points(zero=0, limit=largest_stable_rate(W), best=best_rate(W), eta=eta)
+    across, middle = live.axis(alt.X, "eta", None, [0, 7]), alt.value(11)
+    strip = live.panel(
+        rates.mark_rule(strokeWidth=10, opacity=0.3, **theory).encode(x="zero:Q", x2="limit"),
+        rates.mark_tick(thickness=2, height=18, **theory).encode(x="best:Q"),
+        live.handle(rates, across, middle, name="handle_rate", cursor="ew-resize"),
+        height=22,
+    )
     chart = alt.vconcat(down_parabola, in_time, strip, spacing=10)
     return LiveFigure(chart, [eta, y0, start, now, pointed], words, run="k")
 
@@ -250,21 +221,25 @@ def saturation(derivatives, rates, *, y0, atol, start, cost):
     if len(rates) != len(derivatives):
         raise ValueError(f"rates must be {len(derivatives)}, one for each cost, not {len(rates)}")
     start = whole_number("start", start, least=0, most=12)
-    starts, z = np.arange(13), np.linspace(-6, 12, 109)
+    starts, z = np.arange(13.0), np.linspace(-6, 12, 109)
     runs, curves, steps, pull = [], [], {}, {}
     hues = itertools.cycle(["model", "other", "logit"])
     for (name, derivative), rate, hue in zip(derivatives.items(), rates, hues):
         paths = _descend(derivative, rate, starts, y0, atol)
         steps[name] = [len(path) - 1 for path in paths]
-        pull[name] = np.abs(derivative(starts.astype(float))).tolist()
+        pull[name] = np.abs(derivative(starts)).tolist()
         curve = {"z": z.tolist(), "gradient": _pull(derivative, z)}
         curves.append({"cost": name, "colour": colour(hue), **curve})
-        for z0, path in zip(starts, paths):
+        for z0, path in enumerate(paths):
             k = _both_ends(len(path))
-            run = {"k": k.tolist(), "z": rounded(path[k]), "gradient": _pull(derivative, path[k])}
-            runs.append({"cost": name, "start": int(z0), **run})
-    cost = choice("cost", "cost", cost, list(derivatives))
-    start = slider("start", "start z", start, 0, 12, 1)
+            run = {
+                "k": k.tolist(),
+                "z": live.rounded(path[k]),
+                "gradient": _pull(derivative, path[k]),
+            }
+            runs.append({"cost": name, "start": z0, **run})
+    cost = live.choice("cost", "cost", cost, list(derivatives))
+    start = live.slider("start", "start z", start, 0, 12, 1)
     steps, pull = Parameter("steps", steps), Parameter("pull", pull)
     in_z = pull[cost][start]
 
@@ -277,38 +252,36 @@ def saturation(derivatives, rates, *, y0, atol, start, cost):
         "in z.",
     ]
     y = sigmoid(field("z"))
-    run = (
-        alt.Chart(alt.Data(values=runs))
-        .transform_filter("datum.cost == cost && datum.start == start")
-        .transform_flatten(["k", "z", "gradient"])
-    )
-    run = calculated(run, y=y, gradient_in_y=in_y(field("gradient"), field("y")))
-    across = alt.X(**axis("z", "pre-activation z", [-6, 12]))
-    up = alt.Y(**axis("y", "output y", [0, 1]))
-    sigmoid_curve = calculated(alt.Chart(alt.sequence(-6, 12.1, 0.1, as_="z")), y=y)
-    dots = {"filled": True, "size": 60, "color": colour("input"), "opacity": 0.9}
-    picture = alt.layer(
-        sigmoid_curve.mark_line(color=colour("model")).encode(across, up),
-        points(y=y0).mark_rule(color=colour("wanted"), strokeDash=[7, 4]).encode(y="y:Q"),
+    run = live.table(runs).transform_filter("datum.cost == cost && datum.start == start")
+    run = run.transform_flatten(["k", "z", "gradient"])
+    run = live.calculated(run, y=y, gradient_in_y=in_y(field("gradient"), field("y")))
+    across = live.axis(alt.X, "z", "pre-activation z", [-6, 12])
+    up = live.axis(alt.Y, "y", "output y", [0, 1])
+    dots = live.dots("input", 60) | {"opacity": 0.9}
+    picture = live.panel(
+        live.counted("z", -6, 12.1, 0.1, y=y).mark_line(color=colour("model")).encode(across, up),
+        live.points(y=y0).mark_rule(**live.WANTED).encode(y="y:Q"),
         run.mark_point(**dots).encode(across, up),
-    ).properties(width=WIDTH, height=170)
-
+        height=170,
+    )
     powers = alt.Scale(type="log", domain=[1e-5, 1e7], clamp=True)
     power = np.log(field("value")) / np.log(10)
     powers_written = listed(["10⁻⁴", "10⁻¹", "10²", "10⁵"])[np.rint((power + 4) / 3)]
     ticks = alt.Axis(values=[1e-4, 1e-1, 1e2, 1e5], labelExpr=powers_written.text)
     size, size_in_y = (
-        alt.Y(f"{field}:Q", title="size of the gradient", scale=powers, axis=ticks)
-        for field in ("gradient", "gradient_in_y")
+        alt.Y(f"{name}:Q", title="size of the gradient", scale=powers, axis=ticks)
+        for name in ("gradient", "gradient_in_y")
     )
-    curve = alt.Chart(alt.Data(values=curves)).transform_filter("datum.cost == cost")
-    curve = curve.transform_flatten(["z", "gradient"])
-    gradients = alt.layer(
-        curve.mark_line(clip=True).encode(across, size, alt.Color("colour:N", scale=None)),
+    curve = live.table(curves).transform_filter("datum.cost == cost")
+    curve = curve.transform_flatten(["z", "gradient"]).mark_line(clip=True)
+    diamond = {"shape": "diamond", "size": 70, "color": colour("input")}
+    gradients = live.panel(
+        curve.encode(across, size, alt.Color("colour:N", scale=None)),
         run.mark_point(**dots).encode(across, size),
-        run.mark_point(shape="diamond", size=70, color=colour("input")).encode(across, size_in_y),
-        key("● in z ◇ in y", "input"),
-    ).properties(width=WIDTH, height=170)
+        run.mark_point(**diamond).encode(across, size_in_y),
+        live.key("● in z ◇ in y", "input"),
+        height=170,
+    )
     chart = alt.vconcat(picture, gradients, spacing=14)
     return LiveFigure(chart, [cost, start, steps, pull], words)
 
@@ -334,7 +307,9 @@ def dose(x, share, W, b, y0):
     """
     x, share = paired_samples(x, share)
     W, b = _weight_and_bias(W, b)
-    y0 = slider("y0", "wanted share y₀", y0, 0.01, 0.99, 0.01, drag="invert('concat_0_y', y())")
+    y0 = live.slider(
+        "y0", "wanted share y₀", y0, 0.01, 0.99, 0.01, drag="invert('concat_0_y', y())"
+    )
     x0 = invert_sigmoid(y0, W, b)
 
     def stretch(y):
@@ -345,33 +320,28 @@ def dose(x, share, W, b, y0):
         f"There, it rises by {stretch(y0):.4f} per percentage point, "
         f"{stretch(y0) / stretch(0.5):.1f} times as fast as at one half.",
     ]
-    left, right = 1.62, 1.92
-    across = alt.X(**axis("x", "log₁₀ of the dose in mg/l", [left, right]))
-    up = alt.Y(**axis("y", "share killed y", [-0.03, 1.03]))
-    line = alt.Chart(alt.sequence(left, right + 0.001, 0.002, as_="x"))
-    line = calculated(line, y=sigmoid(W * field("x") + b))
-    answer = points(x=x0, y=y0, stretch=stretch(y0), left=left, bottom=-0.03)
-    picture = alt.layer(
-        alt.Chart(alt.Data(values=rows(x=x, y=share)))
-        .mark_circle(size=60, color=colour("data"))
-        .encode(across, up),
+    left, right, bottom = 1.62, 1.92, -0.03
+    across = live.axis(alt.X, "x", "log₁₀ of the dose in mg/l", [left, right])
+    up = live.axis(alt.Y, "y", "share killed y", [bottom, 1.03])
+    data = live.table(rows(x=x, y=share))
+    line = live.counted("x", left, right + 0.001, 0.002, y=sigmoid(W * field("x") + b))
+    answer = live.points(x=x0, y=y0, stretch=stretch(y0), left=left, bottom=bottom)
+    picture = live.panel(
+        data.mark_circle(size=60, color=colour("data")).encode(across, up),
         line.mark_line(color=colour("model")).encode(across, up),
         *_way_back(answer),
-        handle(answer),
-    ).properties(width=WIDTH, height=240)
-
-    across = alt.X(**axis("y", "wanted share y₀", [0, 1]))
+        live.handle(answer),
+        height=240,
+    )
+    across = live.axis(alt.X, "y", "wanted share y₀", [0, 1])
     up = alt.Y("stretch:Q", title="per point", scale=alt.Scale(domain=[0, 0.032]))
-    shares = alt.Chart(alt.sequence(0.01, 0.995, 0.005, as_="y"))
-    cost = calculated(shares, stretch=stretch(field("y")))
-    stretches = alt.layer(
+    cost = live.counted("y", 0.01, 0.995, 0.005, stretch=stretch(field("y")))
+    stretches = live.panel(
         cost.mark_line(color=colour("theory")).encode(across, up),
-        answer.mark_point(size=160, filled=True, color=colour("input"), opacity=1).encode(
-            across, up
-        ),
-    ).properties(width=WIDTH, height=120)
-    chart = alt.vconcat(picture, stretches, spacing=14)
-    return LiveFigure(chart, [y0], words)
+        answer.mark_point(**live.dots("input", 160)).encode(across, up),
+        height=120,
+    )
+    return LiveFigure(alt.vconcat(picture, stretches, spacing=14), [y0], words)
 
 
 def _weight_and_bias(W, b):
@@ -381,8 +351,8 @@ def _weight_and_bias(W, b):
 
 def _way_back(answer):
     """From the axis along the wanted output to the curve, and down to the input."""
-    wanted = answer.mark_rule(color=colour("wanted"), strokeDash=[7, 4], strokeWidth=2)
-    found = answer.mark_rule(color=colour("input"), strokeDash=[2, 3], strokeWidth=2)
+    wanted = answer.mark_rule(**live.WANTED, strokeWidth=2)
+    found = answer.mark_rule(**live.DOTTED | {"strokeWidth": 2}, color=colour("input"))
     return (
         wanted.encode(x="left:Q", x2="x", y="y:Q"),
         found.encode(x="x:Q", y="bottom:Q", y2="y"),
@@ -392,21 +362,19 @@ def _way_back(answer):
 def _bar(answer, name, low, high, height, width, label):
     """An interval of inputs, drawn at a height on the output axis, and beside it what it is for."""
     far = high > 600  # right of the plane's middle, where the words have room on the left
-    place = calculated(answer, height=height, beside=np.where(far, low, high))
-    place = calculated(place, **{f"{name}_low": low, f"{name}_high": high})
-    text = place.mark_text(text=label, **beside(high <= 600, 8))
+    ends = {f"{name}_low": low, f"{name}_high": high}
+    place = live.calculated(answer, height=height, beside=np.where(far, low, high), **ends)
+    bar = place.mark_rule(color=colour("input"), strokeWidth=width)
+    text = place.mark_text(text=label, **live.beside(high <= 600, 8))
     return alt.layer(
-        place.mark_rule(color=colour("input"), strokeWidth=width).encode(
-            x=f"{name}_low:Q", x2=f"{name}_high", y="height:Q"
-        ),
+        bar.encode(x=f"{name}_low:Q", x2=f"{name}_high", y="height:Q"),
         text.encode(x="beside:Q", y="height:Q"),
     )
 
 
 def _descend(derivative, rate, starts, y0, atol):
     """The iterates of each start, an array each, until sigmoid(z) is nearer than atol to y0."""
-    z = starts.astype(float)
-    visited = [z]
+    z, visited = starts, [starts]
     while (going := np.abs(sigmoid(z) - y0) >= atol).any():
         moved = np.where(going, z - rate * derivative(z), z)
         if len(visited) > 1_000_000 or np.array_equal(moved, z):
@@ -425,4 +393,4 @@ def _both_ends(n):
 
 
 def _pull(derivative, z):
-    return rounded(np.abs(derivative(z)))
+    return live.rounded(np.abs(derivative(z)))

@@ -6,24 +6,10 @@ All ends are computed here, by `uncertainty`, for a grid of levels and outputs.
 import altair as alt
 import numpy as np
 
+from helpers import live
 from helpers.closed_forms import invert_line, least_squares
 from helpers.formula import listed
-from helpers.live import (
-    WIDTH,
-    LiveFigure,
-    Parameter,
-    axis,
-    beside,
-    calculated,
-    choice,
-    colour,
-    field,
-    handle,
-    points,
-    rounded,
-    rows,
-    slider,
-)
+from helpers.live import LiveFigure, Parameter, colour, field, rows
 from helpers.uncertainty import half_width, inverse_interval
 from helpers.validation import paired_samples
 
@@ -52,12 +38,13 @@ def allowed_inputs(data, *, points_of, level, y0):
     """
     data = {name: paired_samples(x, y, at_least=3) for name, (x, y) in data.items()}
     grid = np.linspace(LEFT, RIGHT, 47)
-    chosen = choice("data", "points", points_of, list(data))
-    level = slider("level", "level in %", level, *LEVELS[[0, -1]].tolist(), 5)
-    y0 = slider("y0", "output y₀", y0, 0, 360, 5, drag="invert('y', y())")
+    chosen = live.choice("data", "points", points_of, list(data))
+    level = live.slider("level", "level in %", level, *LEVELS[[0, -1]].tolist(), 5)
+    y0 = live.slider("y0", "output y₀", y0, 0, 360, 5, drag="invert('y', y())")
     lines = Parameter("lines", {name: least_squares(x, y) for name, (x, y) in data.items()})
-    ends = Parameter("ends", {name: _ends(x, y) for name, (x, y) in data.items()})
-    reach = Parameter("reach", {name: _reach(x, y, grid) for name, (x, y) in data.items()})
+    ends = {name: _for_each(_ends, x, y, OUTPUTS) for name, (x, y) in data.items()}
+    reach = {name: _for_each(_reach, x, y, grid) for name, (x, y) in data.items()}
+    ends, reach = Parameter("ends", ends), Parameter("reach", reach)
     at_level = (level - int(LEVELS[0])) / 5
     W, b = lines[chosen][0], lines[chosen][1]
     found = {kind: ends[chosen][kind][at_level][y0 / 5] for kind in KINDS}
@@ -66,57 +53,51 @@ def allowed_inputs(data, *, points_of, level, y0):
         f"One observed output of {y0:d} allows {_told(found['observation'])}.",
     ]
 
-    points_row = [
-        row
+    x0 = invert_line(y0, W, b)
+    samples = [
+        sample
         for name, (x, y) in data.items()
-        for row in rows(set=[name] * len(x), x=np.round(x, 2), y=np.round(y, 2))
+        for sample in rows(set=[name] * len(x), x=np.round(x, 2), y=np.round(y, 2))
     ]
-    scatter = alt.Chart(alt.Data(values=points_row)).transform_filter((field("set") == chosen).text)
-    line = alt.Chart(alt.Data(values=rows(x=grid, i=range(len(grid)))))
-    line = calculated(line, y=W * field("x") + b)
-    across, up = alt.X(**axis("x", "input x", [LEFT, RIGHT])), axis("y", "output y", [BOTTOM, TOP])
+    scatter = live.table(samples).transform_filter((field("set") == chosen).text)
+    line = live.table(rows(x=grid, i=range(len(grid))), y=W * field("x") + b)
+    across = live.axis(alt.X, "x", "input x", [LEFT, RIGHT])
+    up, low_up = (live.axis(alt.Y, name, "output y", [BOTTOM, TOP]) for name in ("y", "low"))
     bands = []
     for kind in KINDS:
         half = reach[chosen][kind][at_level][field("i")]
-        band = calculated(line, low=field("y") - half, high=field("y") + half)
+        band = live.calculated(line, low=field("y") - half, high=field("y") + half)
         area = band.mark_area(color=colour("model"), opacity=0.2, clip=True)
-        bands.append(area.encode(across, alt.Y(**up | {"shorthand": "low:Q"}), y2="high"))
-
-    answer = points(x=invert_line(y0, W, b), y=y0)
-    chart = alt.layer(
+        bands.append(area.encode(across, low_up, y2="high"))
+    answer = live.points(x=x0, y=y0)
+    chart = live.panel(
         *bands,
-        scatter.mark_circle(size=26, color=colour("data"), opacity=0.75).encode(
-            across, alt.Y(**up)
-        ),
-        line.mark_line(color=colour("model"), clip=True).encode(across, alt.Y(**up)),
-        answer.mark_rule(color=colour("wanted"), strokeDash=[7, 4], strokeWidth=2).encode(y="y:Q"),
-        *_bars(listed(found.values()), invert_line(y0, W, b), y0),
-        handle(answer),
-    ).properties(width=WIDTH, height=340)
+        scatter.mark_circle(size=26, color=colour("data"), opacity=0.75).encode(across, up),
+        line.mark_line(color=colour("model"), clip=True).encode(across, up),
+        answer.mark_rule(**live.WANTED, strokeWidth=2).encode(y="y:Q"),
+        *_bars(listed(found.values()), x0, y0),
+        live.handle(answer),
+        height=340,
+    )
     return LiveFigure(chart, [chosen, level, y0, lines, ends, reach], words)
 
 
-def _ends(x, y):
-    """For each kind, level and output: low, high, and the number of the shape in SHAPES."""
-
-    def row(found):
-        ends = np.round(np.clip([found.low, found.high], -FAR, FAR)).astype(int)
-        return [*ends.tolist(), SHAPES.index(found.shape)]
-
+def _for_each(compute, *data):
+    """What is computed from the data for each kind and each level."""
     return {
-        kind: [
-            [row(inverse_interval(x, y, y0, level=level / 100, kind=kind)) for y0 in OUTPUTS]
-            for level in LEVELS
-        ]
-        for kind in KINDS
+        kind: [compute(*data, level=level / 100, kind=kind) for level in LEVELS] for kind in KINDS
     }
 
 
-def _reach(x, y, grid):
-    return {
-        kind: [rounded(half_width(x, y, grid, level=level / 100, kind=kind), 3) for level in LEVELS]
-        for kind in KINDS
-    }
+def _ends(x, y, outputs, **options):
+    """For each output: low, high, and the number of the shape in SHAPES."""
+    found = [inverse_interval(x, y, y0, **options) for y0 in outputs]
+    ends = np.round(np.clip([(each.low, each.high) for each in found], -FAR, FAR)).astype(int)
+    return [[*pair, SHAPES.index(each.shape)] for pair, each in zip(ends.tolist(), found)]
+
+
+def _reach(x, y, grid, **options):
+    return live.rounded(half_width(x, y, grid, **options), 3)
 
 
 def _told(found):
@@ -139,8 +120,8 @@ def _bars(found, x0, y0):
     low, high = found[kind][0], found[kind][1]
     on_the_left = x0 > (LEFT + RIGHT) / 2
     parted = found[kind][2] == SHAPES.index("rays")
-    parts = calculated(
-        alt.Chart(alt.Data(values=rows(kind=[0, 0, 1, 1], part=[0, 1, 0, 1]))),
+    parts = live.table(
+        rows(kind=[0, 0, 1, 1], part=[0, 1, 0, 1]),
         height=listed([-95, -145])[kind],
         low=np.where(parted, listed([-FAR, high])[part], low),
         high=np.where(parted, listed([low, FAR])[part], high),
@@ -152,20 +133,21 @@ def _bars(found, x0, y0):
     )
     orange = {"color": colour("input"), "clip": True}
     widths = alt.StrokeWidth("kind:O", scale=alt.Scale(range=[8, 3]), legend=None)
-    dotted = parts.mark_rule(strokeDash=[2, 3], strokeWidth=1.5, **orange)
+    labels = parts.transform_filter("datum.part == 0").mark_text(
+        dy=-11, **live.beside(on_the_left, 4)
+    )
+    drops = parts.mark_rule(**live.DOTTED, **orange)
     layers = [
         parts.mark_rule(**orange).encode(x="low:Q", x2="high", y="height:Q", strokeWidth=widths),
-        parts.transform_filter("datum.part == 0")
-        .mark_text(dy=-11, **beside(on_the_left, 4))
-        .encode(x="edge:Q", y="height:Q", text="label:N"),
+        labels.encode(x="edge:Q", y="height:Q", text="label:N"),
     ]
     for end, edge, beyond in (("low", "left", "<"), ("high", "right", ">")):
         inside = f"datum.low < {RIGHT} && datum.high > {LEFT} && datum.{end} {beyond} datum.{edge}"
-        arrow = parts.transform_filter(inside).mark_point(
-            shape=f"triangle-{edge}", size=160, filled=True, opacity=1, color=colour("input")
-        )
+        arrows = parts.transform_filter(inside)
         layers += [
-            dotted.encode(x=f"{end}:Q", y="height:Q", y2="y0"),
-            arrow.encode(x=f"{edge}:Q", y="height:Q"),
+            drops.encode(x=f"{end}:Q", y="height:Q", y2="y0"),
+            arrows.mark_point(**live.dots("input", 160, shape=f"triangle-{edge}")).encode(
+                x=f"{edge}:Q", y="height:Q"
+            ),
         ]
     return layers

@@ -7,21 +7,9 @@ changes of the temperature, and goes into the figure, rounded.
 import altair as alt
 import numpy as np
 
+from helpers import live
 from helpers.gates import replay
-from helpers.live import (
-    WIDTH,
-    LiveFigure,
-    Parameter,
-    axis,
-    calculated,
-    choice,
-    colour,
-    field,
-    handle,
-    key,
-    points,
-    slider,
-)
+from helpers.live import LiveFigure, Parameter, colour, field
 from helpers.river import weather
 from helpers.validation import whole_number
 
@@ -72,8 +60,10 @@ def february(networks, cells, river, *, year, network, warmer):
 
     mean = round(float(usual[:month].mean()), 1)
     drag = f"invert('concat_0_y', y()) - ({mean})"
-    network = choice("network", "network", str(network), [str(k) for k in range(len(networks))])
-    warmer = slider("warmer", "warmer, °C", warmer, *CHANGES[[0, -1]].tolist(), 2, drag=drag)
+    network = live.choice(
+        "network", "network", str(network), [str(k) for k in range(len(networks))]
+    )
+    warmer = live.slider("warmer", "warmer, °C", warmer, *CHANGES[[0, -1]].tolist(), 2, drag=drag)
     gates = Parameter("gates", np.rint(gate).astype(int).tolist())
     stored = Parameter("stored", np.rint(cell).astype(int).tolist())
     flows = Parameter("flows", flow.round(1).tolist())
@@ -93,18 +83,17 @@ def february(networks, cells, river, *, year, network, warmer):
 
     def panel(name, title, limits, before, after, look="model", last=False):
         """A quantity over the days, as it was and as it is with another February."""
-        columns = {"before": before, name: after}
-        days = calculated(alt.Chart(alt.sequence(0, shown, as_="k")), **columns)
-        across = alt.X(**axis("k", None, [0, shown - 1]), axis=_dates(month, last))
-        up = alt.Y(**axis(name, title, limits), axis=alt.Axis(tickCount=3))
+        days = live.counted("k", 0, shown, before=before, **{name: after})
+        across = live.axis(alt.X, "k", None, [0, shown - 1], axis=_dates(month, last))
+        up = live.axis(alt.Y, name, title, limits, axis=alt.Axis(tickCount=3))
         layers = [
             days.mark_line(color=colour("data")).encode(across, alt.Y("before:Q", title=title)),
             days.mark_line(color=colour(look)).encode(across, up),
         ]
         if name == "temperature":
-            middle = points(**{"k": (month - 1) / 2, name: mean + warmer})
-            layers += [key("grey: as it was", "data"), handle(middle, x=across, y=up)]
-        return alt.layer(*layers).properties(width=WIDTH, height=105)
+            middle = live.points(k=(month - 1) / 2, temperature=mean + warmer)
+            layers += [live.key("grey: as it was", "data"), live.handle(middle, across, up)]
+        return live.panel(*layers, height=105)
 
     def of_the_network(table):
         return table[network][as_it_was][k], table[network][at][k]
