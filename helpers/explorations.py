@@ -10,15 +10,8 @@ import altair as alt
 import numpy as np
 from scipy import stats
 
-from helpers import live
-from helpers.closed_forms import (
-    best_rate,
-    contraction,
-    invert_line,
-    invert_sigmoid,
-    largest_stable_rate,
-    sigmoid,
-)
+from helpers import closed_forms, live
+from helpers.closed_forms import invert_line, sigmoid
 from helpers.formula import listed, written
 from helpers.live import LiveFigure, Parameter, colour, field, rows
 from helpers.validation import finite_number, paired_samples, positive_number, whole_number
@@ -60,8 +53,7 @@ def inverse_of_line(x, y, W, b, y0):
     across = live.axis(alt.X, "x", "input x", [-50, 1100])
     up = live.axis(alt.Y, "y", "output y", [-110, 420])
     data = live.table(rows(x=np.round(x, 2), y=np.round(y, 2)))
-    ends = np.array([-50, 1100])
-    line = live.table(rows(x=ends, y=W * ends + b))
+    line = live.table([{"x": end, "y": W * end + b} for end in (-50, 1100)])
     answer = live.points(x=x0, y=y0, left=-50, bottom=-110)
     chart = live.panel(
         data.mark_circle(size=26, color=colour("data"), opacity=0.75).encode(across, up),
@@ -95,18 +87,15 @@ def descent(W, b, *, y0, start, learning_rate, rtol=1e-4):
     >>> figure = descent(0.4, -25.0, y0=100, start=1, learning_rate=0.4)
     """
     W, b = _weight_and_bias(W, b)
-    iterates = "iterate_on_parabola", "iterate_in_time"
-    eta = live.slider(
-        "eta", "learning rate η", learning_rate, 0.05, 7, 0.05,
-        drag="invert('concat_2_x', x())", handle="handle_rate",
-    )  # fmt: skip
+    drag = "invert('concat_2_x', x())"
+    eta = live.slider("eta", "learning rate η", learning_rate, 0.05, 7, 0.05, drag, "handle_rate")
     y0 = live.slider("y0", "wanted output y₀", y0, 20, 380, 5)
-    start = live.slider("start", "start", start, -200, 1000, 1, drag="invert('concat_0_x', x())")
-    clicked = [(live.pointer("down", *iterates), "datum.k")]
-    now = live.slider("k", "iteration k", 60, 0, 60, 1, on=clicked)
-    over, out = (live.pointer(kind, *iterates) for kind in ("over", "out"))
+    start = live.slider("start", "start", start, -200, 1000, 1, "invert('concat_0_x', x())")
+    iterates = "iterate_on_parabola", "iterate_in_time"
+    down, over, out = (live.pointer(kind, *iterates) for kind in ("down", "over", "out"))
+    now = live.slider("k", "iteration k", 60, 0, 60, 1, on=[(down, "datum.k")])
     pointed = Parameter("pointed", -1, on=[(over, "datum.k"), (out, "-1")])
-    x0, factor = invert_line(y0, W, b), contraction(W, eta)
+    x0, factor = invert_line(y0, W, b), closed_forms.contraction(W, eta)
 
     def input_at(k):
         return x0 + (start - x0) * factor**k
@@ -128,9 +117,8 @@ def descent(W, b, *, y0, start, learning_rate, rtol=1e-4):
         f"At η = {eta:.2f}, each step multiplies the distance by {factor:.2f}{growth}",
         f"After step {now:d}: x = {input_at(now):.1f}.",
     ]
-    left, right = -600, 1400
     path = live.counted("k", 0, 61, x=input_at(field("k")), cost=cost_of(field("x")))
-    path = path.transform_filter(f"datum.x > {4 * left} && datum.x < {4 * right}")
+    path = path.transform_filter("datum.x > -2400 && datum.x < 5600")
     passed = written(field("k") <= now)
     marked = np.where(pointed < 0, now, pointed)
     label = f"k = {marked}"
@@ -156,11 +144,11 @@ def descent(W, b, *, y0, start, learning_rate, rtol=1e-4):
 
     theory = {"color": colour("theory")}
     answer = live.points(x=x0).mark_rule(**theory, **live.DOTTED)
-    across = live.axis(alt.X, "x", "input x", [left, right])
+    across, aside = (live.axis(each, "x", "input x", [-600, 1400]) for each in (alt.X, alt.Y))
     highest = alt.expr(written(1.1 * np.maximum(cost_of(start), 5000)))
     heights = alt.Scale(domainMin=0, domainMax=highest)
     up = alt.Y("cost:Q", title="cost J", scale=heights, axis=alt.Axis(tickCount=3))
-    parabola = live.counted("x", left, right + 1, 10, cost=cost_of(field("x")))
+    parabola = live.counted("x", -600, 1401, 10, cost=cost_of(field("x")))
     start_point = live.points(x=start, cost=cost_of(start))
     down_parabola = live.panel(
         parabola.mark_line(color=colour("model"), clip=True).encode(across, up),
@@ -169,14 +157,14 @@ def descent(W, b, *, y0, start, learning_rate, rtol=1e-4):
         live.handle(start_point, across, up, cursor="ew-resize"),
         height=110,
     )
-    steps_across = live.axis(alt.X, "k", "iteration k", [0, 60])
-    inputs_up = live.axis(alt.Y, "x", "input x", [left, right])
+    across = live.axis(alt.X, "k", "iteration k", [0, 60])
     in_time = live.panel(
         answer.encode(y="x:Q"),
-        *iterates_over(steps_across, inputs_up, iterates[1], room=marked < 45),
+        *iterates_over(across, aside, iterates[1], room=marked < 45),
         height=110,
     )
-    rates = live.points(zero=0, limit=largest_stable_rate(W), best=best_rate(W), eta=eta)
+    limit, best = closed_forms.largest_stable_rate(W), closed_forms.best_rate(W)
+    rates = live.points(zero=0, limit=limit, best=best, eta=eta)
     across, middle = live.axis(alt.X, "eta", None, [0, 7]), alt.value(11)
     strip = live.panel(
         rates.mark_rule(strokeWidth=10, opacity=0.3, **theory).encode(x="zero:Q", x2="limit"),
@@ -228,16 +216,12 @@ def saturation(derivatives, rates, *, y0, atol, start, cost):
         paths = _descend(derivative, rate, starts, y0, atol)
         steps[name] = [len(path) - 1 for path in paths]
         pull[name] = np.abs(derivative(starts)).tolist()
-        curve = {"z": z.tolist(), "gradient": _pull(derivative, z)}
-        curves.append({"cost": name, "colour": colour(hue), **curve})
-        for z0, path in enumerate(paths):
+        curve = {"cost": name, "colour": colour(hue)}
+        curves.append(curve | {"z": z.tolist(), "gradient": _pull(derivative, z)})
+        for i, path in enumerate(paths):
             k = _both_ends(len(path))
-            run = {
-                "k": k.tolist(),
-                "z": live.rounded(path[k]),
-                "gradient": _pull(derivative, path[k]),
-            }
-            runs.append({"cost": name, "start": z0, **run})
+            run = {"cost": name, "start": i, "k": k.tolist(), "z": live.rounded(path[k])}
+            runs.append(run | {"gradient": _pull(derivative, path[k])})
     cost = live.choice("cost", "cost", cost, list(derivatives))
     start = live.slider("start", "start z", start, 0, 12, 1)
     steps, pull = Parameter("steps", steps), Parameter("pull", pull)
@@ -307,10 +291,9 @@ def dose(x, share, W, b, y0):
     """
     x, share = paired_samples(x, share)
     W, b = _weight_and_bias(W, b)
-    y0 = live.slider(
-        "y0", "wanted share y₀", y0, 0.01, 0.99, 0.01, drag="invert('concat_0_y', y())"
-    )
-    x0 = invert_sigmoid(y0, W, b)
+    drag = "invert('concat_0_y', y())"
+    y0 = live.slider("y0", "wanted share y₀", y0, 0.01, 0.99, 0.01, drag)
+    x0 = closed_forms.invert_sigmoid(y0, W, b)
 
     def stretch(y):
         return 0.01 / (W * y * (1 - y))
@@ -351,12 +334,11 @@ def _weight_and_bias(W, b):
 
 def _way_back(answer):
     """From the axis along the wanted output to the curve, and down to the input."""
-    wanted = answer.mark_rule(**live.WANTED, strokeWidth=2)
-    found = answer.mark_rule(**live.DOTTED | {"strokeWidth": 2}, color=colour("input"))
-    return (
-        wanted.encode(x="left:Q", x2="x", y="y:Q"),
-        found.encode(x="x:Q", y="bottom:Q", y2="y"),
-    )
+    dotted = {"color": colour("input"), "strokeDash": [2, 3], "strokeWidth": 2}
+    return [
+        answer.mark_rule(**live.WANTED, strokeWidth=2).encode(x="left:Q", x2="x", y="y:Q"),
+        answer.mark_rule(**dotted).encode(x="x:Q", y="bottom:Q", y2="y"),
+    ]
 
 
 def _bar(answer, name, low, high, height, width, label):

@@ -52,14 +52,10 @@ def allowed_inputs(data, *, points_of, level, y0):
         f"At the level {level:d}\u00a0%, a wanted mean of {y0:d} allows {_told(found['mean'])}.",
         f"One observed output of {y0:d} allows {_told(found['observation'])}.",
     ]
-
     x0 = invert_line(y0, W, b)
-    samples = [
-        sample
-        for name, (x, y) in data.items()
-        for sample in rows(set=[name] * len(x), x=np.round(x, 2), y=np.round(y, 2))
-    ]
-    scatter = live.table(samples).transform_filter((field("set") == chosen).text)
+    sets = [name for name, (x, _) in data.items() for _ in x]
+    x, y = np.concatenate(list(data.values()), axis=1).round(2)
+    scatter = live.table(rows(set=sets, x=x, y=y)).transform_filter((field("set") == chosen).text)
     line = live.table(rows(x=grid, i=range(len(grid))), y=W * field("x") + b)
     across = live.axis(alt.X, "x", "input x", [LEFT, RIGHT])
     up, low_up = (live.axis(alt.Y, name, "output y", [BOTTOM, TOP]) for name in ("y", "low"))
@@ -101,14 +97,9 @@ def _reach(x, y, grid, **options):
 
 
 def _told(found):
-    low, high, shape = found[0], found[1], found[2]
-    return listed(
-        [
-            f"{low:.0f} to {high:.0f}",
-            f"all up to {low:.0f} and all from {high:.0f} on",
-            "every input",
-        ]
-    )[shape]
+    low, high = f"{found[0]:.0f}", f"{found[1]:.0f}"
+    told = [f"{low} to {high}", f"all up to {low} and all from {high} on", "every input"]
+    return listed(told)[found[2]]
 
 
 def _bars(found, x0, y0):
@@ -133,21 +124,18 @@ def _bars(found, x0, y0):
     )
     orange = {"color": colour("input"), "clip": True}
     widths = alt.StrokeWidth("kind:O", scale=alt.Scale(range=[8, 3]), legend=None)
-    labels = parts.transform_filter("datum.part == 0").mark_text(
-        dy=-11, **live.beside(on_the_left, 4)
-    )
-    drops = parts.mark_rule(**live.DOTTED, **orange)
+    labels = parts.transform_filter("datum.part == 0")
     layers = [
         parts.mark_rule(**orange).encode(x="low:Q", x2="high", y="height:Q", strokeWidth=widths),
-        labels.encode(x="edge:Q", y="height:Q", text="label:N"),
+        labels.mark_text(dy=-11, **live.beside(on_the_left, 4)).encode(
+            x="edge:Q", y="height:Q", text="label:N"
+        ),
     ]
     for end, edge, beyond in (("low", "left", "<"), ("high", "right", ">")):
+        drop = parts.mark_rule(**live.DOTTED, **orange)
         inside = f"datum.low < {RIGHT} && datum.high > {LEFT} && datum.{end} {beyond} datum.{edge}"
-        arrows = parts.transform_filter(inside)
-        layers += [
-            drops.encode(x=f"{end}:Q", y="height:Q", y2="y0"),
-            arrows.mark_point(**live.dots("input", 160, shape=f"triangle-{edge}")).encode(
-                x=f"{edge}:Q", y="height:Q"
-            ),
-        ]
+        arrow = live.dots("input", 160, shape=f"triangle-{edge}")
+        arrow = parts.transform_filter(inside).mark_point(**arrow)
+        layers.append(drop.encode(x=f"{end}:Q", y="height:Q", y2="y0"))
+        layers.append(arrow.encode(x=f"{edge}:Q", y="height:Q"))
     return layers

@@ -27,7 +27,29 @@ def colour(name):
     return f"var(--figure-{name}, {LIGHT[name]})"
 
 
-# --- what can be set ---------------------------------------------------------------------------
+WANTED = {"color": colour("wanted"), "strokeDash": [7, 4]}  # the look of a line
+DOTTED = {"strokeDash": [2, 3], "strokeWidth": 1.5}
+LETTERS = {"expr": "width < 400 ? 12 : 16"}  # as large as those of the still figures
+EXTENT = {"expr": "width < 400 ? 48 : 60"}  # of the labels of a vertical axis
+STYLE = {
+    "background": "transparent",
+    "font": "DejaVu Sans, Verdana, sans-serif",
+    "padding": 4,
+    "aria": False,  # the page gives one description of the whole
+    "numberFormat": "f",  # no comma in thousands, as in the still figures
+    "view": {"stroke": None},
+    "axis": dict.fromkeys(["domainColor", "labelColor", "tickColor", "titleColor"], colour("ink"))
+    | {
+        "gridColor": colour("grid"),
+        "labelFontSize": LETTERS,
+        "tickCount": 6,
+        "titleFontSize": LETTERS,
+        "titleFontWeight": "normal",
+    },
+    "axisY": {"minExtent": EXTENT, "maxExtent": EXTENT},
+    "title": {"color": colour("ink"), "offset": 12},
+    "text": {"color": colour("ink"), "fontSize": LETTERS},
+}
 
 
 class Parameter(Formula):
@@ -81,9 +103,6 @@ def choice(name, label, value, options):
     return Parameter(name, value, alt.binding_radio(options=options, name=label))
 
 
-# --- what is drawn -----------------------------------------------------------------------------
-
-
 def rows(**columns):
     """Rows of data from columns of one length."""
     lists = [np.asarray(column).tolist() for column in columns.values()]
@@ -102,9 +121,7 @@ def field(name):
 
 def calculated(data, **formulas):
     """Data with more fields: formulas of those before and of parameters, numbers or texts."""
-    return data.transform_calculate(
-        **{name: written(formula) for name, formula in formulas.items()}
-    )
+    return data.transform_calculate(**{name: written(each) for name, each in formulas.items()})
 
 
 def table(rows, **formulas):
@@ -126,10 +143,6 @@ def axis(channel, field, title, limits, **options):
     """`alt.X` or `alt.Y`, the channel, for a quantity with a title and fixed limits."""
     scale = alt.Scale(domain=limits, nice=False, zero=False)
     return channel(f"{field}:Q", title=title, scale=scale, **options)
-
-
-WANTED = {"color": colour("wanted"), "strokeDash": [7, 4]}
-DOTTED = {"strokeDash": [2, 3], "strokeWidth": 1.5}
 
 
 def dots(name, size, **options):
@@ -166,26 +179,6 @@ def panel(*layers, height, width=WIDTH):
     return alt.layer(*layers).properties(width=width, height=height)
 
 
-def _style():
-    ink = colour("ink")
-    letters = alt.expr("width < 400 ? 12 : 16")  # as large as those of the still figures
-    extent = alt.expr("width < 400 ? 48 : 60")  # of the labels of a vertical axis
-    inked = dict.fromkeys(["domainColor", "labelColor", "tickColor", "titleColor"], ink)
-    sizes = {"labelFontSize": letters, "titleFontSize": letters, "titleFontWeight": "normal"}
-    return alt.Config(
-        background="transparent",
-        font="DejaVu Sans, Verdana, sans-serif",
-        padding=4,
-        aria=False,  # the page gives one description of the whole
-        numberFormat="f",  # no comma in thousands, as in the still figures
-        view=alt.ViewConfig(stroke=None),
-        axis=alt.AxisConfig(gridColor=colour("grid"), tickCount=6, **inked, **sizes),
-        axisY=alt.AxisConfig(minExtent=extent, maxExtent=extent),
-        title=alt.TitleConfig(color=ink, offset=12),
-        text=alt.MarkConfig(color=ink, fontSize=letters),
-    )
-
-
 class LiveFigure:
     """What a notebook cell shows: alive where Vega-Lite is, else a still picture.
 
@@ -218,7 +211,7 @@ class LiveFigure:
 
     def __init__(self, chart, parameters, words, run=None):
         title = alt.TitleParams(alt.expr("words"), anchor="start", fontWeight="normal", fontSize=13)
-        self.spec = chart.properties(title=title, config=_style()).to_dict()
+        self.spec = chart.properties(title=title, config=STYLE).to_dict()
         # Vega-Lite hands `on` over to Vega, but Altair does not know it.
         self.spec["params"] = [parameter.definition for parameter in parameters]
         self.spec["params"].append({"name": "words", "expr": listed(words).text})

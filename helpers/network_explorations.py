@@ -56,7 +56,10 @@ def starts(network, *, layer, y0, start, learning_rate, max_iter=1000, atol=1e-3
         network, np.full(len(grid), y0), start=grid, learning_rate=learning_rate,
         max_iter=max_iter, atol=atol, rtol=0.0, trace=True,
     )  # fmt: skip
-    paths = [_thinned(run.trace[: n + 1, i]) for i, n in enumerate(run.n_iter)]
+    paths = []
+    for n, path in zip(run.n_iter, run.trace.swapaxes(0, 1)):
+        shown = np.unique(np.linspace(0, n, 7).round().astype(int))
+        paths.append(path[shown].astype(float).round(3).tolist())
     kernel, bias = layer.get_weights()
     steps = Parameter("steps", run.n_iter.tolist())
     arrived = Parameter("arrived", run.converged.tolist())
@@ -190,6 +193,7 @@ def lstm_step(weights, *, value, flag, c, h):
     labels = ["input gate i", "forget gate f", "candidate g", "output gate o"]
     gates = live.table(rows(name=labels, k=range(4)), size=listed(step[gate] for gate in GATES)[k])
     named = {"title": None, "axis": alt.Axis(minExtent=100, maxExtent=100)}
+    wide = live.WIDTH - 60
     bars = gates.mark_bar(color=colour("model"), height=16).encode(
         live.axis(alt.X, "size", "how far open (g: what is written)", [-1, 1]),
         alt.Y("name:N", sort=labels, **named),
@@ -201,17 +205,15 @@ def lstm_step(weights, *, value, flag, c, h):
     )
     before, after = (live.axis(alt.X, when, "state", [-1.5, 1.5]) for when in ("before", "after"))
     name, violet = alt.Y("name:N", **named), colour("other")
-    arrows = alt.layer(
+    arrows = live.panel(
         state.mark_rule(color=violet, strokeWidth=2).encode(before, name, x2="after:Q"),
         state.mark_point(color=violet, size=90).encode(before, name),
         state.mark_point(**live.dots("other", 110)).encode(after, name),
         live.key("○ before ● after", "other"),
+        height=70,
+        width=wide,
     )
-    chart = alt.vconcat(
-        bars.properties(width=live.WIDTH - 60, height=120),
-        arrows.properties(width=live.WIDTH - 60, height=70),
-        spacing=14,
-    )
+    chart = alt.vconcat(bars.properties(width=wide, height=120), arrows, spacing=14)
     return LiveFigure(chart, [value, flag, c, h], words)
 
 
@@ -247,12 +249,6 @@ def lines_at(network, y0):
     grid = np.stack(np.meshgrid(stops, stops), axis=-1).reshape(-1, 2)
     heights = network(grid.astype("float32")).numpy().reshape(61, 61)
     return contour_generator(stops, stops, heights).lines(y0)
-
-
-def _thinned(path, most=7):
-    """Some iterates of a path, its ends included, to three decimals; a list of pairs."""
-    k = np.unique(np.linspace(0, len(path) - 1, most).round().astype(int))
-    return np.round(path[k].astype(float), 3).tolist()
 
 
 def _silent_halves(kernel, bias):
