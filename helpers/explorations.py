@@ -20,22 +20,19 @@ from helpers.validation import finite_number, paired_samples, positive_number, w
 def inverse_of_line(x, y, W, b, y0):
     """A trained linear neuron on its data, and the way back from a wanted output to the input.
 
-    The output can be slid or dragged. Two bars give the input's interval: for a wanted mean, and
-    for the input behind one observed output (chapter 3, the half-widths).
+    Two bars give the input's interval: for a wanted mean, and for the input behind one observed
+    output (chapter 3, the half-widths).
 
     Parameters
     ----------
     x, y : array_like of shape (n,)
         The data.
-    W, b : float
-        Weight, not 0, and bias of the neuron.
-    y0 : float
-        The wanted output at first, from 0 to 360.
+    W, b, y0 : float
+        Weight, not 0, and bias of the neuron; the wanted output at first, from 0 to 360.
 
     Examples
     --------
-    >>> x, y = [0, 1, 2], [1.1, 2.9, 5.0]
-    >>> figure = inverse_of_line(x, y, W=2.0, b=1.0, y0=100)
+    >>> figure = inverse_of_line([0, 1, 2], [1.1, 2.9, 5.0], W=2.0, b=1.0, y0=100)
     """
     x, y = paired_samples(x, y, at_least=3)
     W, b = _weight_and_bias(W, b)
@@ -75,12 +72,10 @@ def descent(W, b, *, y0, start, learning_rate, rtol=1e-4):
 
     Parameters
     ----------
-    W, b : float
-        Weight, not 0, and bias.
+    W, b, rtol : float
+        Weight, not 0, and bias; the tolerance, above 0.
     y0, start, learning_rate : float
         The setting at first: y₀ from 20 to 380, the start from −200 to 1000, η from 0.05 to 7.
-    rtol : float
-        The tolerance, above 0.
 
     Examples
     --------
@@ -188,19 +183,16 @@ def saturation(derivatives, rates, *, y0, atol, start, cost):
         For each cost, by name, its derivative dJ/dz as a function of an array of z.
     rates : sequence of float
         A learning rate for each of them.
-    y0 : float
-        The wanted output, between 0 and 1.
-    atol : float
-        A run ends when the output is nearer than this to y0.
+    y0, atol : float
+        The wanted output, between 0 and 1; a run ends when the output is nearer to it than atol.
     start, cost : int, str
         The setting at first.
 
     Examples
     --------
     >>> from helpers.closed_forms import sigmoid
-    >>> derivatives = {"cross-entropy": lambda z: sigmoid(z) - 0.1}
-    >>> at_first = {"start": 8, "cost": "cross-entropy"}
-    >>> figure = saturation(derivatives, [1.0], y0=0.1, atol=1e-3, **at_first)
+    >>> slopes = {"entropy": lambda z: sigmoid(z) - 0.1}
+    >>> figure = saturation(slopes, [1.0], y0=0.1, atol=1e-3, start=8, cost="entropy")
     """
     y0, atol = finite_number("y0", y0), positive_number("atol", atol)
     if not 0 < y0 < 1:
@@ -216,12 +208,14 @@ def saturation(derivatives, rates, *, y0, atol, start, cost):
         paths = _descend(derivative, rate, starts, y0, atol)
         steps[name] = [len(path) - 1 for path in paths]
         pull[name] = np.abs(derivative(starts)).tolist()
-        curve = {"cost": name, "colour": colour(hue)}
-        curves.append(curve | {"z": z.tolist(), "gradient": _pull(derivative, z)})
+        curve = {"cost": name, "colour": colour(hue), "z": z.tolist()}
+        curves.append(curve | {"gradient": live.rounded(np.abs(derivative(z)))})
         for i, path in enumerate(paths):
-            k = _both_ends(len(path))
+            # Denser towards both ends, where a slow run and its fall show.
+            k = np.geomspace(1, len(path), 16).round().astype(int) - 1
+            k = np.union1d(k, len(path) - 1 - k)
             run = {"cost": name, "start": i, "k": k.tolist(), "z": live.rounded(path[k])}
-            runs.append(run | {"gradient": _pull(derivative, path[k])})
+            runs.append(run | {"gradient": live.rounded(np.abs(derivative(path[k])))})
     cost = live.choice("cost", "cost", cost, list(derivatives))
     start = live.slider("start", "start z", start, 0, 12, 1)
     steps, pull = Parameter("steps", steps), Parameter("pull", pull)
@@ -279,15 +273,12 @@ def dose(x, share, W, b, y0):
     ----------
     x, share : array_like of shape (n,)
         log₁₀ of the doses in mg/l, and the shares killed.
-    W, b : float
-        Weight, not 0, and bias of the neuron.
-    y0 : float
-        The wanted share at first, from 0.01 to 0.99.
+    W, b, y0 : float
+        Weight, not 0, and bias of the neuron; the wanted share at first, from 0.01 to 0.99.
 
     Examples
     --------
-    >>> x, share = [1.7, 1.8, 1.9], [0.1, 0.5, 0.9]
-    >>> figure = dose(x, share, W=34.0, b=-60.0, y0=0.5)
+    >>> figure = dose([1.7, 1.8, 1.9], [0.1, 0.5, 0.9], W=34.0, b=-60.0, y0=0.5)
     """
     x, share = paired_samples(x, share)
     W, b = _weight_and_bias(W, b)
@@ -366,13 +357,3 @@ def _descend(derivative, rate, starts, y0, atol):
     visited = np.array(visited).T
     counts = (np.abs(sigmoid(visited) - y0) >= atol).sum(axis=1)
     return [path[: count + 1] for path, count in zip(visited, counts)]
-
-
-def _both_ends(n):
-    """Some of 0 … n − 1, the denser the nearer to an end, where a slow run and its fall show."""
-    k = np.geomspace(1, n, 16).round().astype(int) - 1
-    return np.union1d(k, n - 1 - k)
-
-
-def _pull(derivative, z):
-    return live.rounded(np.abs(derivative(z)))

@@ -44,19 +44,13 @@ def known_units(secret, K, found, *, way, known):
     step, rest = divmod(units, n - 1)
     if rest:
         raise ValueError(f"found must have images in equal steps up to {units} units, not {n}")
-    found = {
-        name: in_shape("found", finite_array("found", x), (n, 64)) for name, x in found.items()
-    }
-    counts = step * np.arange(n)
-    runs = {
-        name: {
-            "count": counts.tolist(),
-            "image": [_rms(x - secret) for x in images],
-            # What is known are values of K x, as far as the bias goes.
-            "output": [_rms(K[:k] @ (x - secret)) for k, x in zip(counts, images)],
-        }
-        for name, images in found.items()
-    }
+    found = {key: in_shape("found", finite_array("found", x), (n, 64)) for key, x in found.items()}
+    counts, runs = list(range(0, units + 1, step)), {}
+    for name, images in found.items():
+        off = images - secret
+        # What is known are values of K x, as far as the bias goes.
+        missed = [_rms(K[:k] @ x) for k, x in zip(counts, off)]
+        runs[name] = {"count": counts, "image": [_rms(x) for x in off], "output": missed}
 
     way = live.choice("way", "recovered by", way, list(found))
     drag = "invert('concat_1_x', x())"
@@ -69,8 +63,8 @@ def known_units(secret, K, found, *, way, known):
         f"Known: {known} of {units} units, met to {errors[way]['output'][known / step]:.3f}.",
         f"The image is off by {error:.2f} a pixel.",
     ]
-    panels = _images(image, hidden), _errors(runs, way, known, error, units)
-    chart = alt.vconcat(*panels, spacing=10)
+    below = _errors(runs, way, known, error, units)
+    chart = alt.vconcat(_images(image, hidden), below, spacing=10)
     return LiveFigure(chart, [way, known, hidden, images, errors], words)
 
 

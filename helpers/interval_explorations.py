@@ -17,6 +17,7 @@ KINDS = {"mean": "a wanted mean", "observation": "one observed output"}
 LEVELS = np.arange(50, 100, 5)  # in %
 OUTPUTS = np.arange(0, 365, 5)
 LEFT, RIGHT, BOTTOM, TOP = -50, 1100, -170, 420
+GRID = np.linspace(LEFT, RIGHT, 47)
 SHAPES = ["interval", "rays", "line"]
 FAR = 100_000  # what stands for infinity in the drawing
 
@@ -37,14 +38,16 @@ def allowed_inputs(data, *, points_of, level, y0):
     >>> figure = allowed_inputs(data, points_of="four", level=95, y0=100)
     """
     data = {name: paired_samples(x, y, at_least=3) for name, (x, y) in data.items()}
-    grid = np.linspace(LEFT, RIGHT, 47)
     chosen = live.choice("data", "points", points_of, list(data))
     level = live.slider("level", "level in %", level, *LEVELS[[0, -1]].tolist(), 5)
     y0 = live.slider("y0", "output y₀", y0, 0, 360, 5, drag="invert('y', y())")
-    lines = Parameter("lines", {name: least_squares(x, y) for name, (x, y) in data.items()})
-    ends = {name: _for_each(_ends, x, y, OUTPUTS) for name, (x, y) in data.items()}
-    reach = {name: _for_each(_reach, x, y, grid) for name, (x, y) in data.items()}
-    ends, reach = Parameter("ends", ends), Parameter("reach", reach)
+    lines, ends, reach = {}, {}, {}
+    for name, (x, y) in data.items():
+        lines[name] = least_squares(x, y)
+        ends[name] = {kind: [_ends(x, y, kind, at) for at in LEVELS] for kind in KINDS}
+        reach[name] = {kind: [_reach(x, y, kind, at) for at in LEVELS] for kind in KINDS}
+    lines, ends = Parameter("lines", lines), Parameter("ends", ends)
+    reach = Parameter("reach", reach)
     at_level = (level - int(LEVELS[0])) / 5
     W, b = lines[chosen][0], lines[chosen][1]
     found = {kind: ends[chosen][kind][at_level][y0 / 5] for kind in KINDS}
@@ -56,7 +59,7 @@ def allowed_inputs(data, *, points_of, level, y0):
     sets = [name for name, (x, _) in data.items() for _ in x]
     x, y = np.concatenate(list(data.values()), axis=1).round(2)
     scatter = live.table(rows(set=sets, x=x, y=y)).transform_filter((field("set") == chosen).text)
-    line = live.table(rows(x=grid, i=range(len(grid))), y=W * field("x") + b)
+    line = live.table(rows(x=GRID, i=range(len(GRID))), y=W * field("x") + b)
     across = live.axis(alt.X, "x", "input x", [LEFT, RIGHT])
     up, low_up = (live.axis(alt.Y, name, "output y", [BOTTOM, TOP]) for name in ("y", "low"))
     bands = []
@@ -78,22 +81,15 @@ def allowed_inputs(data, *, points_of, level, y0):
     return LiveFigure(chart, [chosen, level, y0, lines, ends, reach], words)
 
 
-def _for_each(compute, *data):
-    """What is computed from the data for each kind and each level."""
-    return {
-        kind: [compute(*data, level=level / 100, kind=kind) for level in LEVELS] for kind in KINDS
-    }
-
-
-def _ends(x, y, outputs, **options):
+def _ends(x, y, kind, level):
     """For each output: low, high, and the number of the shape in SHAPES."""
-    found = [inverse_interval(x, y, y0, **options) for y0 in outputs]
+    found = [inverse_interval(x, y, y0, level=level / 100, kind=kind) for y0 in OUTPUTS]
     ends = np.round(np.clip([(each.low, each.high) for each in found], -FAR, FAR)).astype(int)
     return [[*pair, SHAPES.index(each.shape)] for pair, each in zip(ends.tolist(), found)]
 
 
-def _reach(x, y, grid, **options):
-    return live.rounded(half_width(x, y, grid, **options), 3)
+def _reach(x, y, kind, level):
+    return live.rounded(half_width(x, y, GRID, level=level / 100, kind=kind), 3)
 
 
 def _told(found):

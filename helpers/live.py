@@ -1,9 +1,8 @@
 """Figures that a reader can move, and that need no kernel for it.
 
-A live figure is a Vega-Lite specification, declared with Altair. In JupyterLab and on the page of
-the built book it is alive; in print, and where scripts are off, a still picture takes its place.
-What stands behind its controls are formulas (see `formula`), so that every setting is answered at
-once. The figures themselves are in the modules of explorations.
+A live figure is a Vega-Lite specification, declared with Altair: alive in JupyterLab and on the
+page of the built book, a still picture in print and where scripts are off. Behind its controls
+stand formulas (see `formula`), so that every setting is answered at once.
 """
 
 import functools
@@ -55,8 +54,8 @@ STYLE = {
 class Parameter(Formula):
     """A number, text or table of a figure, and the formula that is its name.
 
-    If it has a control, `bind`, it is part of the figure's state. `on` lists events, as Vega knows
-    them, each list of them with an expression for the value that they lead to.
+    With a control, `bind`, it belongs to the figure's state. To each list of events, as Vega knows
+    them, `on` has an expression for the new value.
     """
 
     def __init__(self, name, value, bind=None, on=()):
@@ -78,18 +77,14 @@ def slider(name, label, value, low, high, step, drag=None, handle="handle", on=(
         raise ValueError(f"{name} must lie from {low} to {high}, where its slider is, not {value}")
     bind = alt.binding_range(min=low, max=high, step=step, name=label)
     if drag:
+        # From the first button, or a finger, on the handle, until it is let go.
+        down = pointer("down", handle)[0] | {"filter": "event.button === 0"}
+        ends = [{"source": "window", "type": end} for end in ("pointerup", "pointercancel")]
+        move = {"source": "window", "type": "pointermove", "consume": True}
         # Times 0.01 would give 0.5700000000000001, divided by 100 gives 0.57.
         then = f"clamp(round(({drag}) / {step}) / {1 / step:g}, {low}, {high})"
-        on = [*on, (_dragging(handle), then)]
+        on = [*on, ([move | {"between": [down, {"merge": ends}]}], then)]
     return Parameter(name, value, bind, on)
-
-
-def _dragging(mark):
-    """From the first button, or a finger, on the mark, until it is let go."""
-    down = pointer("down", mark)[0] | {"filter": "event.button === 0"}
-    ends = [{"source": "window", "type": end} for end in ("pointerup", "pointercancel")]
-    move = {"source": "window", "type": "pointermove", "consume": True}
-    return [move | {"between": [down, {"merge": ends}]}]
 
 
 def pointer(kind, *marks):

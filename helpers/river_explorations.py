@@ -19,6 +19,9 @@ CHANGES = np.arange(-10, 21, 2)  # of the temperature of February, °C
 def february(networks, cells, river, *, year, network, warmer):
     """Gate, snow cell and river from February to April, with another temperature in February.
 
+    The snow cell counts in per cent of the way from its lowest to its highest value in that winter,
+    as it was.
+
     Parameters
     ----------
     networks : list of keras.Sequential
@@ -33,17 +36,11 @@ def february(networks, cells, river, *, year, network, warmer):
         The setting at first: which network, counted from 0, and by how many °C February is warmer,
         an even number from −10 to 20.
 
-    Notes
-    -----
-    The snow cell counts in per cent of the way from its lowest to its highest value in that winter,
-    as it was.
-
     Examples
     --------
-    >>> from helpers import data
-    >>> from helpers import river as rivers
+    >>> from helpers import data, river
     >>> measured = data.piscataquis()
-    >>> networks = [rivers.new_network(measured, seed=0)]
+    >>> networks = [river.new_network(measured, seed=0)]
     >>> figure = february(networks, [(0, 1.0)], measured, year=2011, network=0, warmer=4)
     """
     year = whole_number("year", year, least=1982, most=2014)
@@ -60,9 +57,8 @@ def february(networks, cells, river, *, year, network, warmer):
 
     mean = round(float(usual[:month].mean()), 1)
     drag = f"invert('concat_0_y', y()) - ({mean})"
-    network = live.choice(
-        "network", "network", str(network), [str(k) for k in range(len(networks))]
-    )
+    numbers = [str(k) for k in range(len(networks))]
+    network = live.choice("network", "network", str(network), numbers)
     warmer = live.slider("warmer", "warmer, °C", warmer, *CHANGES[[0, -1]].tolist(), 2, drag=drag)
     gates = Parameter("gates", np.rint(gate).astype(int).tolist())
     stored = Parameter("stored", np.rint(cell).astype(int).tolist())
@@ -81,10 +77,13 @@ def february(networks, cells, river, *, year, network, warmer):
         f"The river rises to {highest[network][at]:.1f} mm a day.",
     ]
 
+    names = f"datum.value < 1 ? '1 Feb' : datum.value > {month} ? '1 Apr' : '1 Mar'"
+    dates = {"values": [0, month, month + 31], "labelExpr": names}
+
     def panel(name, title, limits, before, after, look="model", last=False):
         """A quantity over the days, as it was and as it is with another February."""
         days = live.counted("k", 0, shown, before=before, **{name: after})
-        across = live.axis(alt.X, "k", None, [0, shown - 1], axis=_dates(month, last))
+        across = live.axis(alt.X, "k", None, [0, shown - 1], axis=alt.Axis(**dates, labels=last))
         up = live.axis(alt.Y, name, title, limits, axis=alt.Axis(tickCount=3))
         layers = [
             days.mark_line(color=colour("data")).encode(across, alt.Y("before:Q", title=title)),
@@ -112,12 +111,6 @@ def february(networks, cells, river, *, year, network, warmer):
 
 def _limits(values):
     return [float(10 * np.floor(values.min() / 10)), float(10 * np.ceil(values.max() / 10))]
-
-
-def _dates(month, named):
-    """The first days of February, March and April, counted from the first of these."""
-    names = f"datum.value < 1 ? '1 Feb' : datum.value > {month} ? '1 Apr' : '1 Mar'"
-    return alt.Axis(values=[0, month, month + 31], labelExpr=names, labels=named)
 
 
 def _run(network, unit, sign, x):
