@@ -64,16 +64,16 @@ def inverse_of_line(x, y, W, b, y0):
     return LiveFigure(chart, [y0], words)
 
 
-def descent(W, b, *, y0, start, learning_rate, rtol=1e-4):
+def descent(W, b, *, y0, start, learning_rate):
     """Gradient descent of a linear neuron's input: down the parabola, and against the iteration.
 
     The iterates are x₀ + (start − x₀)(1 − 2 η W²)^k. The number of steps is that of
-    :func:`helpers.reconstruction.reconstruct`: until the output is within rtol times y₀ of y₀.
+    :func:`helpers.reconstruction.reconstruct`: until the output is within 10⁻⁴ y₀ of y₀.
 
     Parameters
     ----------
-    W, b, rtol : float
-        Weight, not 0, and bias; the tolerance, above 0.
+    W, b : float
+        Weight, not 0, and bias.
     y0, start, learning_rate : float
         The setting at first: y₀ from 20 to 380, the start from −200 to 1000, η from 0.05 to 7.
 
@@ -99,7 +99,7 @@ def descent(W, b, *, y0, start, learning_rate, rtol=1e-4):
         return (W * x + b - y0) ** 2
 
     # The loop of `reconstruct` goes on to nine tenths of the tolerance.
-    miss = abs(W * (start - x0)) / (0.9 * positive_number("rtol", rtol) * abs(y0))
+    miss = abs(W * (start - x0)) / (0.9 * 1e-4 * abs(y0))
     steps = np.ceil(-np.log(miss) / np.log(abs(factor)))
     steps = np.where(miss <= 1, 0, np.where(factor == 0, 1, steps))
     shrinks = abs(factor) < 1
@@ -125,10 +125,7 @@ def descent(W, b, *, y0, start, learning_rate, rtol=1e-4):
     ring = {"size": 110, "stroke": colour("ink"), "strokeWidth": 1.5, "clip": True}
 
     def iterates_over(x, y, name, room):
-        """The steps so far, all others faintly, and a ring around the iterate that is marked.
-
-        Its label stands on the right of it, where there is room.
-        """
+        """The iterates, later ones faintly; a ring and a label, on the right if there is room."""
         return [
             path.mark_line(opacity=0.25, **orange).encode(x, y, order="k:Q"),
             path.transform_filter(passed).mark_line(**orange).encode(x, y, order="k:Q"),

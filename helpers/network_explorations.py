@@ -17,12 +17,13 @@ from helpers.live import LiveFigure, Parameter, colour, field, rows
 from helpers.reconstruction import reconstruct
 from helpers.validation import finite_array, finite_number, in_shape, whole_number
 
-# The square of two inputs.
+# The square of two inputs, and how a run over it goes.
 ACROSS = live.axis(alt.X, "x1", "input x₁", [-1, 1])
 UP = live.axis(alt.Y, "x2", "input x₂", [-1, 1])
+RUN = {"max_iter": 1000, "atol": 1e-3, "rtol": 0.0, "trace": True}
 
 
-def starts(network, *, layer, y0, start, learning_rate, max_iter=1000, atol=1e-3):
+def starts(network, *, layer, y0, start, learning_rate):
     """Paths of descent over the plane of two inputs, from a chosen start to a wanted output.
 
     Each unit of the layer is off on one side of a line, which is shaded; the contour is where the
@@ -34,50 +35,43 @@ def starts(network, *, layer, y0, start, learning_rate, max_iter=1000, atol=1e-3
         With two inputs and one output; it is asked on the square from −1 to 1.
     layer : str
         Its first layer, of ReLU units.
-    y0 : float
-        The wanted output.
+    y0, learning_rate : float
+        The wanted output, and the rate of the descent, above 0.
     start : (float, float)
         The start at first, in tenths from −1 to 1.
-    learning_rate, max_iter, atol
-        As for :func:`helpers.reconstruction.reconstruct`.
 
     Examples
     --------
     >>> from helpers.backend import keras
     >>> hidden = keras.layers.Dense(3, activation="relu", name="hidden")
-    >>> last = keras.layers.Dense(1)
-    >>> network = keras.Sequential([keras.Input((2,)), hidden, last])
+    >>> network = keras.Sequential([keras.Input((2,)), hidden, keras.layers.Dense(1)])
     >>> options = {"y0": 0.1, "start": (0.1, 0.2), "learning_rate": 0.05}
     >>> figure = starts(network, layer="hidden", **options)
     """
-    layer = layer_of(network, layer)[-1]
+    kernel, bias = layer_of(network, layer)[-1].get_weights()
     start1, start2, grid, at = start_sliders(start, 10)
-    run = reconstruct(
-        network, np.full(len(grid), y0), start=grid, learning_rate=learning_rate,
-        max_iter=max_iter, atol=atol, rtol=0.0, trace=True,
-    )  # fmt: skip
+    wanted = np.full(len(grid), y0)
+    run = reconstruct(network, wanted, start=grid, learning_rate=learning_rate, **RUN)
     paths = []
     for n, path in zip(run.n_iter, run.trace.swapaxes(0, 1)):
         shown = np.unique(np.linspace(0, n, 7).round().astype(int))
         paths.append(path[shown].astype(float).round(3).tolist())
-    kernel, bias = layer.get_weights()
     steps = Parameter("steps", run.n_iter.tolist())
     arrived = Parameter("arrived", run.converged.tolist())
     end = Parameter("end", [path[-1] for path in paths])
     off = Parameter("off", (grid @ kernel + bias <= 0).sum(axis=1).tolist())
-    x1, x2, k = end[at][0], end[at][1], steps[at]
-    plural = np.where(k == 1, "", "s")
+    plural = np.where(steps[at] == 1, "", "s")
     ends = np.where(
         arrived[at],
-        f"reaches ({x1:.2f}, {x2:.2f}) after {k} step{plural}, where the network says {y0}.",
-        f"does not arrive: it stops after {k} step{plural}.",
+        f"reaches ({end[at][0]:.2f}, {end[at][1]:.2f}) after {steps[at]} step{plural}, where the "
+        f"network says {y0}.",
+        f"does not arrive: it stops after {steps[at]} step{plural}.",
     )
     are = np.where(off[at] == 1, "is", "are")
     words = [
         f"From ({start1:.1f}, {start2:.1f}), the input {ends}",
         f"{off[at]} of the {len(bias)} units {are} off at the start.",
     ]
-    halves = outlines(_silent_halves(kernel, bias))
     silent = {"filled": True, "fill": colour("data"), "fillOpacity": 0.12, "strokeWidth": 0}
     path = (
         live.table([{"i": i, "path": path} for i, path in enumerate(paths)])
@@ -87,7 +81,7 @@ def starts(network, *, layer, y0, start, learning_rate, max_iter=1000, atol=1e-3
         .transform_window(k="row_number()")
     )
     chart = live.panel(
-        halves.mark_line(**silent),
+        outlines(_silent_halves(kernel, bias)).mark_line(**silent),
         outlines(lines_at(network, y0)).mark_line(**live.WANTED),
         path.mark_line(**live.dotted("input", 30)).encode(ACROSS, UP, order="k:Q"),
         live.handle(live.points(x1=start1, x2=start2), ACROSS, UP, cursor="move"),
@@ -105,14 +99,11 @@ def memory(w, *, u, steps, y0):
 
     Parameters
     ----------
-    w : float
-        Input weight, not 0.
-    u : float
-        The recurrent weight at first, from −1.1 to 1.1.
+    w, u, y0 : float
+        The input weight, not 0; the recurrent weight at first, from −1.1 to 1.1; the wanted last
+        output.
     steps : int
         T, the length of the sequence, at least 2.
-    y0 : float
-        The wanted last output.
 
     Examples
     --------
@@ -133,11 +124,11 @@ def memory(w, *, u, steps, y0):
         f"With u = {u:.2f}, the shortest sequence ends with {last:.2~r}.",
         f"An input ten steps earlier counts {u**10:.2~r} times as much as the last one.",
     ]
-    across = live.axis(alt.X, "t", "time step t", [0.5, steps + 0.5])
-    x_up, y_up = alt.Y("x:Q", title="input x"), alt.Y("y:Q", title="output y")
     t = field("t")
     x = last * u ** (steps - t)
     sequence = live.counted("t", 1, steps + 1, x=x, y=w * x * squares(t))
+    across = live.axis(alt.X, "t", "time step t", [0.5, steps + 0.5])
+    x_up, y_up = alt.Y("x:Q", title="input x"), alt.Y("y:Q", title="output y")
     stems = sequence.mark_rule(color=colour("input"), strokeWidth=3)
     inputs = live.panel(
         stems.encode(across, x_up, y2=alt.datum(0)),
@@ -160,10 +151,9 @@ def lstm_step(weights, *, value, flag, c, h):
     weights : list of ndarray
         Kernel of shape (2, 4), recurrent kernel of shape (1, 4) and bias of shape (4,), as
         `layer.get_weights()` returns them.
-    value, flag : float
-        The inputs at first, from −1 to 1 and from 0 to 1.
-    c, h : float
-        Cell and output before the step, from −1 to 1.
+    value, flag, c, h : float
+        The inputs at first, from −1 to 1 and from 0 to 1; cell and output before the step, from −1
+        to 1.
 
     Examples
     --------
@@ -189,27 +179,24 @@ def lstm_step(weights, *, value, flag, c, h):
         f"The cell goes from {c:.2f} to {step['c']:.2f}, the output from {h:.2f} to "
         f"{step['h']:.2f}.",
     ]
-    k = field("k")
+    k, wide = field("k"), live.WIDTH - 60
+    named = {"title": None, "axis": alt.Axis(minExtent=100, maxExtent=100)}
     labels = ["input gate i", "forget gate f", "candidate g", "output gate o"]
     gates = live.table(rows(name=labels, k=range(4)), size=listed(step[gate] for gate in GATES)[k])
-    named = {"title": None, "axis": alt.Axis(minExtent=100, maxExtent=100)}
-    wide = live.WIDTH - 60
     bars = gates.mark_bar(color=colour("model"), height=16).encode(
         live.axis(alt.X, "size", "how far open (g: what is written)", [-1, 1]),
         alt.Y("name:N", sort=labels, **named),
     )
-    state = live.table(
-        rows(name=["cell c", "output h"], k=range(2)),
-        before=listed([c, h])[k],
-        after=listed([step["c"], step["h"]])[k],
-    )
+    both = rows(name=["cell c", "output h"], k=range(2))
+    after = listed([step["c"], step["h"]])[k]
+    state = live.table(both, before=listed([c, h])[k], after=after)
     before, after = (live.axis(alt.X, when, "state", [-1.5, 1.5]) for when in ("before", "after"))
-    name, violet = alt.Y("name:N", **named), colour("other")
+    name, violet = alt.Y("name:N", **named), {"color": colour("other")}
     arrows = live.panel(
-        state.mark_rule(color=violet, strokeWidth=2).encode(before, name, x2="after:Q"),
-        state.mark_point(color=violet, size=90).encode(before, name),
+        state.mark_rule(strokeWidth=2, **violet).encode(before, name, x2="after:Q"),
+        state.mark_point(size=90, **violet).encode(before, name),
         state.mark_point(**live.dots("other", 110)).encode(after, name),
-        live.key("○ before ● after", "other"),
+        live.key("○ before\N{EM SPACE}● after", "other"),
         height=70,
         width=wide,
     )
@@ -224,8 +211,8 @@ def start_sliders(start, n):
     of these is set.
     """
     start = in_shape("start", finite_array("start", start), (2,))
-    start1 = live.slider("start1", "start x₁", start[0], -1, 1, 1 / n, drag="invert('x', x())")
-    start2 = live.slider("start2", "start x₂", start[1], -1, 1, 1 / n, drag="invert('y', y())")
+    start1 = live.slider("start1", "start x₁", start[0], -1, 1, 1 / n, "invert('x', x())")
+    start2 = live.slider("start2", "start x₂", start[1], -1, 1, 1 / n, "invert('y', y())")
     stops = np.arange(-n, n + 1) / n
     grid = np.stack(np.meshgrid(stops, stops, indexing="ij"), axis=-1).reshape(-1, 2)
     at = len(stops) * np.rint(n * start1 + n) + np.rint(n * start2 + n)
@@ -234,11 +221,10 @@ def start_sliders(start, n):
 
 def outlines(lines):
     """Lines in the square, each a list of corners: rounded, to be drawn one by one."""
-    names = "part", "k", "x1", "x2"
     corners = [
-        dict(zip(names, (part, k, *live.rounded(corner, 3))))
+        {"part": part, "k": k, "x1": x1, "x2": x2}
         for part, line in enumerate(lines)
-        for k, corner in enumerate(line)
+        for k, (x1, x2) in enumerate(live.rounded(corner, 3) for corner in line)
     ]
     return live.table(corners).encode(ACROSS, UP, order="k:Q", detail="part:N")
 

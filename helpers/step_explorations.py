@@ -8,47 +8,41 @@ import numpy as np
 
 from helpers import live
 from helpers.live import LiveFigure, Parameter, colour, field
-from helpers.network_explorations import ACROSS, UP, lines_at, outlines, start_sliders
+from helpers.network_explorations import ACROSS, RUN, UP, lines_at, outlines, start_sliders
 from helpers.reconstruction import reconstruct
 
 STEPS = 12  # shown, at most
 
 
-def two_ways(network, *, y0, start, learning_rate, atol=1e-3):
+def two_ways(network, *, y0, start, learning_rate):
     """Descent, and damped Gauss–Newton steps, from a chosen start to a wanted output.
 
     Parameters
     ----------
     network : keras.Model
         With two inputs and one output; it is asked on the square from −1 to 1.
-    y0 : float
-        The wanted output.
+    y0, learning_rate : float
+        The wanted output, and the rate of the descent, above 0.
     start : (float, float)
         The start at first, in fifths from −1 to 1.
-    learning_rate : float
-        That of the descent.
-    atol : float
-        As for :func:`helpers.reconstruction.reconstruct`.
 
     Examples
     --------
     >>> from helpers.backend import keras
     >>> hidden = keras.layers.Dense(3, activation="tanh")
-    >>> last = keras.layers.Dense(1)
-    >>> network = keras.Sequential([keras.Input((2,)), hidden, last])
-    >>> options = {"y0": 0.1, "start": (0.2, 0.4), "learning_rate": 0.05}
-    >>> figure = two_ways(network, **options)
+    >>> network = keras.Sequential([keras.Input((2,)), hidden, keras.layers.Dense(1)])
+    >>> figure = two_ways(network, y0=0.1, start=(0.2, 0.4), learning_rate=0.05)
     """
     start1, start2, grid, at = start_sliders(start, 5)
     step = live.slider("step", "step", STEPS, 0, STEPS, 1)
     k = field("k")
-    options = {"start": grid, "atol": atol, "rtol": 0.0, "max_iter": 1000, "trace": True}
+    wanted = np.full(len(grid), y0)
     layers, tables, told = [outlines(lines_at(network, y0)).mark_line(**live.WANTED)], [], []
     for name, rate, of, shape, size, width in [
         ("Gauss–Newton", None, "input", "diamond", 160, 5),
         ("descent", learning_rate, "model", "circle", 25, 1.5),
     ]:
-        run = reconstruct(network, np.full(len(grid), y0), learning_rate=rate, **options)
+        run = reconstruct(network, wanted, start=grid, learning_rate=rate, **RUN)
         iterates = run.trace[np.minimum(np.arange(STEPS + 1), len(run.trace) - 1)]
         heights = network(iterates.reshape(-1, 2)).numpy().reshape(STEPS + 1, -1, 1)
         rows = np.concatenate([iterates, heights], axis=2).swapaxes(0, 1).astype(float).round(3)
