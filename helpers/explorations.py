@@ -334,12 +334,10 @@ def _bar(answer, name, low, high, height, width, label):
     far = high > 600  # right of the plane's middle, where the words have room on the left
     ends = {f"{name}_low": low, f"{name}_high": high}
     place = live.calculated(answer, height=height, beside=np.where(far, low, high), **ends)
+    place = place.encode(y="height:Q")
     bar = place.mark_rule(color=colour("input"), strokeWidth=width)
-    text = place.mark_text(text=label, **live.beside(high <= 600, 8))
-    return alt.layer(
-        bar.encode(x=f"{name}_low:Q", x2=f"{name}_high", y="height:Q"),
-        text.encode(x="beside:Q", y="height:Q"),
-    )
+    text = place.mark_text(text=label, **live.beside(high <= 600, 8)).encode(x="beside:Q")
+    return alt.layer(bar.encode(x=f"{name}_low:Q", x2=f"{name}_high"), text)
 
 
 def _descend(derivative, rate, starts, y0, atol):

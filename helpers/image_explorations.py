@@ -80,7 +80,7 @@ def _images(image, secret):
     """The image found, the secret, and how far one is from the other, pixel by pixel."""
     side, apart = 22, 9.4  # of a pixel on the page, and from one image to the next in pixels
     across = alt.Scale(domain=[0, live.WIDTH / side], nice=False)
-    place = {"x": alt.X("left:Q", axis=None, scale=across), "x2": "right"}
+    left_edge = alt.X("left:Q", axis=None, scale=across)
     down = {"axis": None, "scale": alt.Scale(domain=[8, -1], nice=False)}
     greys = alt.Scale(domain=[0, 100], range=["#ffffff", "#000000"], clamp=True)
     ink = {"shorthand": "ink:Q", "scale": greys, "legend": None}
@@ -89,20 +89,15 @@ def _images(image, secret):
     squares = rows(part=part, pixel=pixel, left=left, right=left + 1, top=top, bottom=top + 1)
     found, hidden = image[field("pixel")], secret[field("pixel")]
     pixels = live.table(squares, ink=listed([found, hidden, abs(found - hidden)])[field("part")])
+    pixels = pixels.encode(left_edge, alt.Y("top:Q", **down), x2="right", y2="bottom")
     left = apart * np.arange(3)
     frames = live.table(rows(name=["found", "secret", "how far off"], left=left, right=left + 8))
-    edge = alt.YDatum(0, **down)
+    frames = frames.encode(left_edge, alt.YDatum(0, **down))
     return live.panel(
         # The stroke closes the seams between the pixels.
-        pixels.mark_rect(strokeWidth=0.5).encode(
-            alt.Y("top:Q", **down), alt.Fill(**ink), alt.Stroke(**ink), y2="bottom", **place
-        ),
-        frames.mark_rect(filled=False, stroke=colour("data")).encode(
-            edge, y2=alt.datum(8), **place
-        ),
-        frames.mark_text(align="left", baseline="bottom", dy=-4).encode(
-            place["x"], edge, text="name:N"
-        ),
+        pixels.mark_rect(strokeWidth=0.5).encode(alt.Fill(**ink), alt.Stroke(**ink)),
+        frames.mark_rect(filled=False, stroke=colour("data")).encode(x2="right", y2=alt.datum(8)),
+        frames.mark_text(align="left", baseline="bottom", dy=-4).encode(text="name:N"),
         height=9 * side,
     ).properties(name="picture")
 
@@ -177,12 +172,11 @@ def posed_faces(images, landmarks, notes, *, tilts, mouths, tilt, mouth):
     across = alt.X("x:Q", axis=None, scale=alt.Scale(domain=[0, 1], nice=False))
     down = alt.Y("y:Q", axis=None, scale=alt.Scale(domain=[1, 0], nice=False))
     face = live.points(url=faces[i][j], x=0.0, y=0.0, right=1.0, bottom=1.0)
+    face = face.encode(across, down, url="url:N", x2="right:Q", y2="bottom:Q")
     marks = [live.points(x=places[i][j][k][0], y=places[i][j][k][1]) for k in range(5)]
     cross = {"shape": "cross", "size": 90, "strokeWidth": 2, "color": colour("wanted")}
     chart = live.panel(
-        face.mark_image(aspect=False).encode(
-            across, down, url="url:N", x2="right:Q", y2="bottom:Q"
-        ),
+        face.mark_image(aspect=False),
         *(marks[k].mark_point(**cross).encode(across, down) for k in (0, 2, 3)),
         live.handle(marks[1], across, down, cursor="move"),
         live.handle(marks[4], across, down, "handle_mouth", cursor="move"),

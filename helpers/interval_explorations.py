@@ -117,21 +117,19 @@ def _bars(found, x0, y0):
         right=RIGHT,
         edge=np.where(on_the_left, LEFT, RIGHT),
         label=listed(KINDS.values())[kind],
-    )
+    ).encode(y="height:Q")
     orange = {"color": colour("input"), "clip": True}
     widths = alt.StrokeWidth("kind:O", scale=alt.Scale(range=[8, 3]), legend=None)
-    labels = parts.transform_filter("datum.part == 0")
+    labels = parts.transform_filter("datum.part == 0").encode(x="edge:Q", text="label:N")
     layers = [
-        parts.mark_rule(**orange).encode(x="low:Q", x2="high", y="height:Q", strokeWidth=widths),
-        labels.mark_text(dy=-11, **live.beside(on_the_left, 4)).encode(
-            x="edge:Q", y="height:Q", text="label:N"
-        ),
+        parts.mark_rule(**orange).encode(x="low:Q", x2="high", strokeWidth=widths),
+        labels.mark_text(dy=-11, **live.beside(on_the_left, 4)),
     ]
     for end, edge, beyond in (("low", "left", "<"), ("high", "right", ">")):
-        drop = parts.mark_rule(**live.DOTTED, **orange)
         inside = f"datum.low < {RIGHT} && datum.high > {LEFT} && datum.{end} {beyond} datum.{edge}"
-        arrow = live.dots("input", 160, shape=f"triangle-{edge}")
-        arrow = parts.transform_filter(inside).mark_point(**arrow)
-        layers.append(drop.encode(x=f"{end}:Q", y="height:Q", y2="y0"))
-        layers.append(arrow.encode(x=f"{edge}:Q", y="height:Q"))
+        arrow = parts.transform_filter(inside).encode(x=f"{edge}:Q")
+        layers += [
+            parts.mark_rule(**live.DOTTED, **orange).encode(x=f"{end}:Q", y2="y0"),
+            arrow.mark_point(**live.dots("input", 160, shape=f"triangle-{edge}")),
+        ]
     return layers

@@ -126,18 +126,17 @@ def memory(w, *, u, steps, y0):
     ]
     t = field("t")
     x = last * u ** (steps - t)
-    sequence = live.counted("t", 1, steps + 1, x=x, y=w * x * squares(t))
     across = live.axis(alt.X, "t", "time step t", [0.5, steps + 0.5])
+    sequence = live.counted("t", 1, steps + 1, x=x, y=w * x * squares(t)).encode(across)
     x_up, y_up = alt.Y("x:Q", title="input x"), alt.Y("y:Q", title="output y")
-    stems = sequence.mark_rule(color=colour("input"), strokeWidth=3)
     inputs = live.panel(
-        stems.encode(across, x_up, y2=alt.datum(0)),
-        sequence.mark_point(**live.dots("input", 50)).encode(across, x_up),
+        sequence.mark_rule(color=colour("input"), strokeWidth=3).encode(x_up, y2=alt.datum(0)),
+        sequence.mark_point(**live.dots("input", 50)).encode(x_up),
         height=190,
     )
     outputs = live.panel(
         live.points(y=y0).mark_rule(**live.WANTED, strokeWidth=2).encode(y="y:Q"),
-        sequence.mark_line(**live.dotted("model", 30)).encode(across, y_up),
+        sequence.mark_line(**live.dotted("model", 30)).encode(y_up),
         height=140,
     )
     return LiveFigure(alt.vconcat(inputs, outputs, spacing=14), [u], words)
@@ -183,10 +182,9 @@ def lstm_step(weights, *, value, flag, c, h):
     named = {"title": None, "axis": alt.Axis(minExtent=100, maxExtent=100)}
     labels = ["input gate i", "forget gate f", "candidate g", "output gate o"]
     gates = live.table(rows(name=labels, k=range(4)), size=listed(step[gate] for gate in GATES)[k])
-    bars = gates.mark_bar(color=colour("model"), height=16).encode(
-        live.axis(alt.X, "size", "how far open (g: what is written)", [-1, 1]),
-        alt.Y("name:N", sort=labels, **named),
-    )
+    size = live.axis(alt.X, "size", "how far open (g: what is written)", [-1, 1])
+    gates = gates.encode(size, alt.Y("name:N", sort=labels, **named))
+    bars = gates.mark_bar(color=colour("model"), height=16)
     both = rows(name=["cell c", "output h"], k=range(2))
     after = listed([step["c"], step["h"]])[k]
     state = live.table(both, before=listed([c, h])[k], after=after)

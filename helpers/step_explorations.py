@@ -36,6 +36,7 @@ def two_ways(network, *, y0, start, learning_rate):
     start1, start2, grid, at = start_sliders(start, 5)
     step = live.slider("step", "step", STEPS, 0, STEPS, 1)
     k = field("k")
+    so_far = live.counted("k", 0, STEPS + 1).transform_filter((k <= step).text)
     wanted = np.full(len(grid), y0)
     layers, tables, told = [outlines(lines_at(network, y0)).mark_line(**live.WANTED)], [], []
     for name, rate, of, shape, size, width in [
@@ -51,12 +52,9 @@ def two_ways(network, *, y0, start, learning_rate):
         arrived = Parameter("arrived_" + of, run.converged.tolist())
         tables += [table, steps, arrived]
         now = table[at]
-        path = live.counted("k", 0, STEPS + 1).transform_filter((k <= step).text)
+        path = live.calculated(so_far, x1=now[k][0], x2=now[k][1]).encode(ACROSS, UP, order="k:Q")
         look = {"color": colour(of), "strokeWidth": width, "clip": True}
-        line = live.calculated(path, x1=now[k][0], x2=now[k][1]).mark_line(
-            point=live.dots(of, size, shape=shape), **look
-        )
-        layers.append(line.encode(ACROSS, UP, order="k:Q"))
+        layers.append(path.mark_line(point=live.dots(of, size, shape=shape), **look))
         there = np.where(steps[at] <= step, np.where(arrived[at], ", arrived", ", at rest"), "")
         told.append(f"{name} {now[step][2]:.3f}{there}")
     layers.append(live.handle(live.points(x1=start1, x2=start2), ACROSS, UP))
