@@ -52,16 +52,15 @@ def inverse_of_line(x, y, W, b, y0):
     data = live.table(rows(x=np.round(x, 2), y=np.round(y, 2)))
     line = live.table([{"x": end, "y": W * end + b} for end in (-50, 1100)])
     answer = live.points(x=x0, y=y0, left=-50, bottom=-110)
-    chart = live.panel(
+    layers = [
         data.mark_circle(size=26, color=colour("data"), opacity=0.75).encode(across, up),
         line.mark_line(color=colour("model"), clip=True).encode(across, up),
         *_way_back(answer),
         _bar(answer, "mean", x0 - mean, x0 + mean, -45, 8, "a wanted mean"),
         _bar(answer, "single", x0 - single, x0 + single, -85, 3, "one output"),
         live.handle(answer),
-        height=330,
-    )
-    return LiveFigure(chart, [y0], words)
+    ]
+    return LiveFigure(live.panel(layers, 330), [y0], words)
 
 
 def descent(W, b, *, y0, start, learning_rate):
@@ -142,29 +141,27 @@ def descent(W, b, *, y0, start, learning_rate):
     up = alt.Y("cost:Q", title="cost J", scale=heights, axis=alt.Axis(tickCount=3))
     parabola = live.counted("x", -600, 1401, 10, cost=cost_of(field("x")))
     start_point = live.points(x=start, cost=cost_of(start))
-    down_parabola = live.panel(
+    down_parabola = [
         parabola.mark_line(color=colour("model"), clip=True).encode(across, up),
         answer.encode(x="x:Q"),
         *iterates_over(across, up, iterates[0], room=True),
         live.handle(start_point, across, up, cursor="ew-resize"),
-        height=110,
-    )
+    ]
     across = live.axis(alt.X, "k", "iteration k", [0, 60])
-    in_time = live.panel(
+    in_time = [
         answer.encode(y="x:Q"),
         *iterates_over(across, aside, iterates[1], room=marked < 45),
-        height=110,
-    )
+    ]
     limit, best = closed_forms.largest_stable_rate(W), closed_forms.best_rate(W)
     rates = live.points(zero=0, limit=limit, best=best, eta=eta)
     across, middle = live.axis(alt.X, "eta", None, [0, 7]), alt.value(11)
-    strip = live.panel(
+    strip = [
         rates.mark_rule(strokeWidth=10, opacity=0.3, **theory).encode(x="zero:Q", x2="limit"),
         rates.mark_tick(thickness=2, height=18, **theory).encode(x="best:Q"),
         live.handle(rates, across, middle, name="handle_rate", cursor="ew-resize"),
-        height=22,
-    )
-    chart = alt.vconcat(down_parabola, in_time, strip, spacing=10)
+    ]
+    panels = live.panel(down_parabola, 110), live.panel(in_time, 110), live.panel(strip, 22)
+    chart = alt.vconcat(*panels, spacing=10)
     return LiveFigure(chart, [eta, y0, start, now, pointed], words, run="k")
 
 
@@ -233,31 +230,27 @@ def saturation(derivatives, rates, *, y0, atol, start, cost):
     across = live.axis(alt.X, "z", "pre-activation z", [-6, 12])
     up = live.axis(alt.Y, "y", "output y", [0, 1])
     dots = live.dots("input", 60) | {"opacity": 0.9}
-    picture = live.panel(
+    picture = [
         live.counted("z", -6, 12.1, 0.1, y=y).mark_line(color=colour("model")).encode(across, up),
         live.points(y=y0).mark_rule(**live.WANTED).encode(y="y:Q"),
         run.mark_point(**dots).encode(across, up),
-        height=170,
-    )
+    ]
     powers = alt.Scale(type="log", domain=[1e-5, 1e7], clamp=True)
     power = np.log(field("value")) / np.log(10)
     powers_written = listed(["10⁻⁴", "10⁻¹", "10²", "10⁵"])[np.rint((power + 4) / 3)]
     ticks = alt.Axis(values=[1e-4, 1e-1, 1e2, 1e5], labelExpr=powers_written.text)
-    size, size_in_y = (
-        alt.Y(f"{name}:Q", title="size of the gradient", scale=powers, axis=ticks)
-        for name in ("gradient", "gradient_in_y")
-    )
+    sizes = {"title": "size of the gradient", "scale": powers, "axis": ticks}
+    size, size_in_y = alt.Y("gradient:Q", **sizes), alt.Y("gradient_in_y:Q", **sizes)
     curve = live.table(curves).transform_filter("datum.cost == cost")
     curve = curve.transform_flatten(["z", "gradient"]).mark_line(clip=True)
     diamond = {"shape": "diamond", "size": 70, "color": colour("input")}
-    gradients = live.panel(
+    gradients = [
         curve.encode(across, size, alt.Color("colour:N", scale=None)),
         run.mark_point(**dots).encode(across, size),
         run.mark_point(**diamond).encode(across, size_in_y),
         live.key("● in z ◇ in y", "input"),
-        height=170,
-    )
-    chart = alt.vconcat(picture, gradients, spacing=14)
+    ]
+    chart = alt.vconcat(live.panel(picture, 170), live.panel(gradients, 170), spacing=14)
     return LiveFigure(chart, [cost, start, steps, pull], words)
 
 
@@ -297,22 +290,21 @@ def dose(x, share, W, b, y0):
     data = live.table(rows(x=x, y=share))
     line = live.counted("x", left, right + 0.001, 0.002, y=sigmoid(W * field("x") + b))
     answer = live.points(x=x0, y=y0, stretch=stretch(y0), left=left, bottom=bottom)
-    picture = live.panel(
+    picture = [
         data.mark_circle(size=60, color=colour("data")).encode(across, up),
         line.mark_line(color=colour("model")).encode(across, up),
         *_way_back(answer),
         live.handle(answer),
-        height=240,
-    )
+    ]
     across = live.axis(alt.X, "y", "wanted share y₀", [0, 1])
     up = alt.Y("stretch:Q", title="per point", scale=alt.Scale(domain=[0, 0.032]))
     cost = live.counted("y", 0.01, 0.995, 0.005, stretch=stretch(field("y")))
-    stretches = live.panel(
+    stretches = [
         cost.mark_line(color=colour("theory")).encode(across, up),
         answer.mark_point(**live.dots("input", 160)).encode(across, up),
-        height=120,
-    )
-    return LiveFigure(alt.vconcat(picture, stretches, spacing=14), [y0], words)
+    ]
+    chart = alt.vconcat(live.panel(picture, 240), live.panel(stretches, 120), spacing=14)
+    return LiveFigure(chart, [y0], words)
 
 
 def _weight_and_bias(W, b):

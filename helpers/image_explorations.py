@@ -93,13 +93,13 @@ def _images(image, secret):
     left = apart * np.arange(3)
     frames = live.table(rows(name=["found", "secret", "how far off"], left=left, right=left + 8))
     frames = frames.encode(left_edge, alt.YDatum(0, **down))
-    return live.panel(
+    layers = [
         # The stroke closes the seams between the pixels.
         pixels.mark_rect(strokeWidth=0.5).encode(alt.Fill(**ink), alt.Stroke(**ink)),
         frames.mark_rect(filled=False, stroke=colour("data")).encode(x2="right", y2=alt.datum(8)),
         frames.mark_text(align="left", baseline="bottom", dy=-4).encode(text="name:N"),
-        height=9 * side,
-    ).properties(name="picture")
+    ]
+    return live.panel(layers, 9 * side).properties(name="picture")
 
 
 def _errors(runs, way, known, error, units):
@@ -114,14 +114,14 @@ def _errors(runs, way, known, error, units):
     up, low = (live.axis(alt.Y, of, "error (rms)", [0, highest]) for of in ("image", "output"))
     faint = {"color": colour("input"), "opacity": 0.4, "strokeWidth": 1.2, "clip": True}
     label = live.points(count=0, image=0, name="the known values")
-    return live.panel(
+    layers = [
         others.mark_line(**faint).encode(across, up, detail="name:N"),
         run.mark_line(strokeDash=[7, 4], **live.dotted("model", 24)).encode(across, low),
         run.mark_line(**live.dotted("input", 24)).encode(across, up),
         label.mark_text(align="left", dx=6, dy=-9).encode(across, up, text="name:N"),
         live.handle(live.points(count=known, image=error), across, up, cursor="ew-resize"),
-        height=130,
-    )
+    ]
+    return live.panel(layers, 130)
 
 
 def posed_faces(images, landmarks, notes, *, tilts, mouths, tilt, mouth):
@@ -175,16 +175,14 @@ def posed_faces(images, landmarks, notes, *, tilts, mouths, tilt, mouth):
     face = face.encode(across, down, url="url:N", x2="right:Q", y2="bottom:Q")
     marks = [live.points(x=places[i][j][k][0], y=places[i][j][k][1]) for k in range(5)]
     cross = {"shape": "cross", "size": 90, "strokeWidth": 2, "color": colour("wanted")}
-    chart = live.panel(
+    layers = [
         face.mark_image(aspect=False),
         *(marks[k].mark_point(**cross).encode(across, down) for k in (0, 2, 3)),
         live.handle(marks[1], across, down, cursor="move"),
         live.handle(marks[4], across, down, "handle_mouth", cursor="move"),
-        height=340,
-        width=340,
-    )
+    ]
     words = [f"Asked for: a head tilted by {tilt}°, a mouth {mouth:.2f} wide.", told[i][j]]
-    return LiveFigure(chart, [tilt, mouth, faces, places, told], words)
+    return LiveFigure(live.panel(layers, 340, 340), [tilt, mouth, faces, places, told], words)
 
 
 def _stops(name, label, value, stops, drag, mark):

@@ -69,16 +69,15 @@ def allowed_inputs(data, *, points_of, level, y0):
         area = band.mark_area(color=colour("model"), opacity=0.2, clip=True)
         bands.append(area.encode(across, low_up, y2="high"))
     answer = live.points(x=x0, y=y0)
-    chart = live.panel(
+    layers = [
         *bands,
         scatter.mark_circle(size=26, color=colour("data"), opacity=0.75).encode(across, up),
         line.mark_line(color=colour("model"), clip=True).encode(across, up),
         answer.mark_rule(**live.WANTED, strokeWidth=2).encode(y="y:Q"),
         *_bars(listed(found.values()), x0, y0),
         live.handle(answer),
-        height=340,
-    )
-    return LiveFigure(chart, [chosen, level, y0, lines, ends, reach], words)
+    ]
+    return LiveFigure(live.panel(layers, 340), [chosen, level, y0, lines, ends, reach], words)
 
 
 def _ends(x, y, kind, level):

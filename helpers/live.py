@@ -169,7 +169,7 @@ def beside(on_the_right, distance):
     }
 
 
-def panel(*layers, height, width=WIDTH):
+def panel(layers, height, width=WIDTH):
     """Layers over one another, in a plane of that size."""
     return alt.layer(*layers).properties(width=width, height=height)
 

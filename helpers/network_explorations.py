@@ -80,15 +80,14 @@ def starts(network, *, layer, y0, start, learning_rate):
         .transform_calculate(x1="datum.path[0]", x2="datum.path[1]")
         .transform_window(k="row_number()")
     )
-    chart = live.panel(
+    layers = [
         outlines(_silent_halves(kernel, bias)).mark_line(**silent),
         outlines(lines_at(network, y0)).mark_line(**live.WANTED),
         path.mark_line(**live.dotted("input", 30)).encode(ACROSS, UP, order="k:Q"),
         live.handle(live.points(x1=start1, x2=start2), ACROSS, UP, cursor="move"),
-        height=420,
-        width=420,
-    )
-    return LiveFigure(chart, [start1, start2, steps, arrived, end, off], words)
+    ]
+    parameters = [start1, start2, steps, arrived, end, off]
+    return LiveFigure(live.panel(layers, 420, 420), parameters, words)
 
 
 def memory(w, *, u, steps, y0):
@@ -129,17 +128,16 @@ def memory(w, *, u, steps, y0):
     across = live.axis(alt.X, "t", "time step t", [0.5, steps + 0.5])
     sequence = live.counted("t", 1, steps + 1, x=x, y=w * x * squares(t)).encode(across)
     x_up, y_up = alt.Y("x:Q", title="input x"), alt.Y("y:Q", title="output y")
-    inputs = live.panel(
+    inputs = [
         sequence.mark_rule(color=colour("input"), strokeWidth=3).encode(x_up, y2=alt.datum(0)),
         sequence.mark_point(**live.dots("input", 50)).encode(x_up),
-        height=190,
-    )
-    outputs = live.panel(
+    ]
+    outputs = [
         live.points(y=y0).mark_rule(**live.WANTED, strokeWidth=2).encode(y="y:Q"),
         sequence.mark_line(**live.dotted("model", 30)).encode(y_up),
-        height=140,
-    )
-    return LiveFigure(alt.vconcat(inputs, outputs, spacing=14), [u], words)
+    ]
+    chart = alt.vconcat(live.panel(inputs, 190), live.panel(outputs, 140), spacing=14)
+    return LiveFigure(chart, [u], words)
 
 
 def lstm_step(weights, *, value, flag, c, h):
@@ -184,21 +182,19 @@ def lstm_step(weights, *, value, flag, c, h):
     gates = live.table(rows(name=labels, k=range(4)), size=listed(step[gate] for gate in GATES)[k])
     size = live.axis(alt.X, "size", "how far open (g: what is written)", [-1, 1])
     gates = gates.encode(size, alt.Y("name:N", sort=labels, **named))
-    bars = gates.mark_bar(color=colour("model"), height=16)
+    bars = gates.mark_bar(color=colour("model"), height=16).properties(width=wide, height=120)
     both = rows(name=["cell c", "output h"], k=range(2))
     after = listed([step["c"], step["h"]])[k]
     state = live.table(both, before=listed([c, h])[k], after=after)
     before, after = (live.axis(alt.X, when, "state", [-1.5, 1.5]) for when in ("before", "after"))
     name, violet = alt.Y("name:N", **named), {"color": colour("other")}
-    arrows = live.panel(
+    arrows = [
         state.mark_rule(strokeWidth=2, **violet).encode(before, name, x2="after:Q"),
         state.mark_point(size=90, **violet).encode(before, name),
         state.mark_point(**live.dots("other", 110)).encode(after, name),
         live.key("○ before\N{EM SPACE}● after", "other"),
-        height=70,
-        width=wide,
-    )
-    chart = alt.vconcat(bars.properties(width=wide, height=120), arrows, spacing=14)
+    ]
+    chart = alt.vconcat(bars, live.panel(arrows, 70, wide), spacing=14)
     return LiveFigure(chart, [value, flag, c, h], words)
 
 

@@ -92,7 +92,7 @@ def february(networks, cells, river, *, year, network, warmer):
         if name == "temperature":
             middle = live.points(k=(month - 1) / 2, temperature=mean + warmer)
             layers += [live.key("grey: as it was", "data"), live.handle(middle, across, up)]
-        return live.panel(*layers, height=105)
+        return live.panel(layers, 105)
 
     def of_the_network(table):
         return table[network][as_it_was][k], table[network][at][k]

@@ -62,5 +62,4 @@ def two_ways(network, *, y0, start, learning_rate):
         f"From ({start1:.1f}, {start2:.1f}), with an output of {y0} wanted.",
         f"After {step} steps the outputs are: {'; '.join(told)}.",
     ]
-    chart = live.panel(*layers, height=420, width=420)
-    return LiveFigure(chart, [start1, start2, step, *tables], words)
+    return LiveFigure(live.panel(layers, 420, 420), [start1, start2, step, *tables], words)
