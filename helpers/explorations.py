@@ -1,7 +1,6 @@
-"""The live figures of Part I: what each computes, and how it is drawn.
+"""The live figures of Part I. What a control leads to is computed by `closed_forms`.
 
-What a control leads to is computed by the functions of `closed_forms`, as a
-:class:`helpers.formula.Formula`. Each builder returns a :class:`helpers.live.LiveFigure`.
+Each builder returns a :class:`helpers.live.LiveFigure`.
 """
 
 import itertools
@@ -140,12 +139,11 @@ def descent(W, b, *, y0, start, learning_rate):
     heights = alt.Scale(domainMin=0, domainMax=highest)
     up = alt.Y("cost:Q", title="cost J", scale=heights, axis=alt.Axis(tickCount=3))
     parabola = live.counted("x", -600, 1401, 10, cost=cost_of(field("x")))
-    start_point = live.points(x=start, cost=cost_of(start))
     down_parabola = [
         parabola.mark_line(color=colour("model"), clip=True).encode(across, up),
         answer.encode(x="x:Q"),
         *iterates_over(across, up, iterates[0], room=True),
-        live.handle(start_point, across, up, cursor="ew-resize"),
+        live.handle(live.points(x=start, cost=cost_of(start)), across, up, cursor="ew-resize"),
     ]
     across = live.axis(alt.X, "k", "iteration k", [0, 60])
     in_time = [
@@ -168,15 +166,14 @@ def descent(W, b, *, y0, start, learning_rate):
 def saturation(derivatives, rates, *, y0, atol, start, cost):
     """Descent through a sigmoid from a chosen start, under a chosen cost, with W = 1 and b = 0.
 
-    There is no formula for these iterates: they are computed here, for starts from 0 to 12, and
-    some of each run go into the figure, rounded to five digits.
+    There is no formula for these iterates: they are computed here, for starts from 0 to 12.
 
     Parameters
     ----------
     derivatives : dict of str to callable
         For each cost, by name, its derivative dJ/dz as a function of an array of z.
     rates : sequence of float
-        A learning rate for each of them.
+        The learning rate of each.
     y0, atol : float
         The wanted output, between 0 and 1; a run ends when the output is nearer to it than atol.
     start, cost : int, str
@@ -272,8 +269,7 @@ def dose(x, share, W, b, y0):
     """
     x, share = paired_samples(x, share)
     W, b = _weight_and_bias(W, b)
-    drag = "invert('concat_0_y', y())"
-    y0 = live.slider("y0", "wanted share y₀", y0, 0.01, 0.99, 0.01, drag)
+    y0 = live.slider("y0", "wanted share y₀", y0, 0.01, 0.99, 0.01, "invert('concat_0_y', y())")
     x0 = closed_forms.invert_sigmoid(y0, W, b)
 
     def stretch(y):

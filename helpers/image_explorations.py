@@ -1,7 +1,7 @@
 """The live figures of images: what hidden units give away (chapter 7), faces by pose (chapter 12).
 
-There is no formula for the end of a descent. So the images are computed by the chapter, and go into
-the figure: the small ones in hundredths of black, the others as JPEG.
+The images are computed by the chapter, and go into the figure: the small ones in hundredths of
+black, the others as JPEG.
 """
 
 import base64
@@ -53,10 +53,10 @@ def known_units(secret, K, found, *, way, known):
         runs[name] = {"count": counts, "image": [_rms(x) for x in off], "output": missed}
 
     way = live.choice("way", "recovered by", way, list(found))
-    drag = "invert('concat_1_x', x())"
-    known = live.slider("known", "known units", known, 0, units, step, drag=drag)
-    hidden = Parameter("secret", _ink(secret))
-    images = Parameter("images", {name: [_ink(x) for x in found[name]] for name in found})
+    known = live.slider("known", "known units", known, 0, units, step, "invert('concat_1_x', x())")
+    ink = {name: np.rint(100 * x).astype(int).tolist() for name, x in found.items()}
+    images = Parameter("images", ink)
+    hidden = Parameter("secret", np.rint(100 * secret).astype(int).tolist())
     errors = Parameter("errors", runs)
     image, error = images[way][known / step], errors[way]["image"][known / step]
     words = [
@@ -70,10 +70,6 @@ def known_units(secret, K, found, *, way, known):
 
 def _rms(differences):
     return live.rounded(np.sqrt(np.mean(np.square(differences))), 3)[0] if len(differences) else 0.0
-
-
-def _ink(image):
-    return np.round(100 * image).astype(int).tolist()
 
 
 def _images(image, secret):
@@ -116,8 +112,8 @@ def _errors(runs, way, known, error, units):
     label = live.points(count=0, image=0, name="the known values")
     layers = [
         others.mark_line(**faint).encode(across, up, detail="name:N"),
-        run.mark_line(strokeDash=[7, 4], **live.dotted("model", 24)).encode(across, low),
-        run.mark_line(**live.dotted("input", 24)).encode(across, up),
+        run.mark_line(strokeDash=[7, 4], **live.beads("model", 24)).encode(across, low),
+        run.mark_line(**live.beads("input", 24)).encode(across, up),
         label.mark_text(align="left", dx=6, dy=-9).encode(across, up, text="name:N"),
         live.handle(live.points(count=known, image=error), across, up, cursor="ew-resize"),
     ]
@@ -158,11 +154,11 @@ def posed_faces(images, landmarks, notes, *, tilts, mouths, tilt, mouth):
     landmarks = in_shape("landmarks", finite_array("landmarks", landmarks), (*shape, 5, 2))
     centre = np.mean(landmarks[..., [0, 1, 3, 4], :], axis=(0, 1, 2))
     middle = tilts.index(0) if 0 in tilts else len(tilts) // 2
-    (across, down), low = landmarks[middle, 0, 1] - centre, landmarks[middle, 0, 3, 1] - centre[1]
-    x, y = (f"invert('{way}', {way}()) - {middle:.4f}" for way, middle in zip("xy", centre))
-    turn = f"(atan2({y}, {x}) - {np.arctan2(down, across):.4f}) * 57.29578"
-    lip_x = f"{x} + {low:.4f} * sin(tilt / 57.29578)"
-    lip_y = f"{y} - {low:.4f} * cos(tilt / 57.29578)"
+    _, eye, _, lip, _ = landmarks[middle, 0] - centre
+    x, y = (f"invert('{way}', {way}()) - {origin:.4f}" for way, origin in zip("xy", centre))
+    turn = f"(atan2({y}, {x}) - {np.arctan2(eye[1], eye[0]):.4f}) * 57.29578"
+    lip_x = f"{x} + {lip[1]:.4f} * sin(tilt / 57.29578)"
+    lip_y = f"{y} - {lip[1]:.4f} * cos(tilt / 57.29578)"
     stretch = f"2 * sqrt(pow({lip_x}, 2) + pow({lip_y}, 2))"
     tilt, i = _stops("tilt", "tilt of the head, in degrees", tilt, tilts, turn, "handle")
     mouth, j = _stops("mouth", "width of the mouth", mouth, mouths, stretch, "handle_mouth")

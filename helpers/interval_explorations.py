@@ -62,15 +62,14 @@ def allowed_inputs(data, *, points_of, level, y0):
     line = live.table(rows(x=GRID, i=range(len(GRID))), y=W * field("x") + b)
     across = live.axis(alt.X, "x", "input x", [LEFT, RIGHT])
     up, low_up = (live.axis(alt.Y, name, "output y", [BOTTOM, TOP]) for name in ("y", "low"))
-    bands = []
+    layers = []
     for kind in KINDS:
         half = reach[chosen][kind][at_level][field("i")]
         band = live.calculated(line, low=field("y") - half, high=field("y") + half)
         area = band.mark_area(color=colour("model"), opacity=0.2, clip=True)
-        bands.append(area.encode(across, low_up, y2="high"))
+        layers.append(area.encode(across, low_up, y2="high"))
     answer = live.points(x=x0, y=y0)
-    layers = [
-        *bands,
+    layers += [
         scatter.mark_circle(size=26, color=colour("data"), opacity=0.75).encode(across, up),
         line.mark_line(color=colour("model"), clip=True).encode(across, up),
         answer.mark_rule(**live.WANTED, strokeWidth=2).encode(y="y:Q"),
@@ -98,13 +97,10 @@ def _told(found):
 
 
 def _bars(found, x0, y0):
-    """For each kind, a bar under the inputs that are allowed; an arrow where it goes on.
-
-    What a bar is for is written at the far end of the plane, where the bars leave room.
-    """
+    """For each kind, a bar under the inputs that are allowed, arrows where it goes on, a label."""
     kind, part = field("kind"), field("part")
     low, high = found[kind][0], found[kind][1]
-    on_the_left = x0 > (LEFT + RIGHT) / 2
+    on_the_left = x0 > (LEFT + RIGHT) / 2  # there, the bars leave room for the labels
     parted = found[kind][2] == SHAPES.index("rays")
     parts = live.table(
         rows(kind=[0, 0, 1, 1], part=[0, 1, 0, 1]),

@@ -145,8 +145,8 @@ def dots(name, size, **options):
     return {"color": colour(name), "size": size, "filled": True, "opacity": 1, **options}
 
 
-def dotted(name, size):
-    """The look of a line with a point at each of its corners."""
+def beads(name, size):
+    """The look of a line with points along it, in a colour by its name."""
     return {"color": colour(name), "point": {"color": colour(name), "size": size}}
 
 
@@ -163,10 +163,9 @@ def key(text, name):
 
 def beside(on_the_right, distance):
     """Arguments of a text to the right of its place, or else to the left, at a distance."""
-    return {
-        "align": alt.expr(written(np.where(on_the_right, "left", "right"))),
-        "dx": alt.expr(written(np.where(on_the_right, distance, -distance))),
-    }
+    align = np.where(on_the_right, "left", "right")
+    dx = np.where(on_the_right, distance, -distance)
+    return {"align": alt.expr(written(align)), "dx": alt.expr(written(dx))}
 
 
 def panel(layers, height, width=WIDTH):

@@ -1,8 +1,7 @@
 """The live figures of hidden units and of memory: chapters 6, 8 and 9.
 
-Where there is a closed form, the figure computes it, by a :class:`helpers.formula.Formula`. The
-paths of chapter 6 have none: they are computed here for a grid of starts, and go into the figure,
-rounded.
+The paths of chapter 6 have no closed form: they are computed here for a grid of starts, and go into
+the figure, rounded.
 """
 
 import altair as alt
@@ -83,7 +82,7 @@ def starts(network, *, layer, y0, start, learning_rate):
     layers = [
         outlines(_silent_halves(kernel, bias)).mark_line(**silent),
         outlines(lines_at(network, y0)).mark_line(**live.WANTED),
-        path.mark_line(**live.dotted("input", 30)).encode(ACROSS, UP, order="k:Q"),
+        path.mark_line(**live.beads("input", 30)).encode(ACROSS, UP, order="k:Q"),
         live.handle(live.points(x1=start1, x2=start2), ACROSS, UP, cursor="move"),
     ]
     parameters = [start1, start2, steps, arrived, end, off]
@@ -134,7 +133,7 @@ def memory(w, *, u, steps, y0):
     ]
     outputs = [
         live.points(y=y0).mark_rule(**live.WANTED, strokeWidth=2).encode(y="y:Q"),
-        sequence.mark_line(**live.dotted("model", 30)).encode(y_up),
+        sequence.mark_line(**live.beads("model", 30)).encode(y_up),
     ]
     chart = alt.vconcat(live.panel(inputs, 190), live.panel(outputs, 140), spacing=14)
     return LiveFigure(chart, [u], words)
@@ -199,11 +198,7 @@ def lstm_step(weights, *, value, flag, c, h):
 
 
 def start_sliders(start, n):
-    """Sliders of a start in the square, in steps of 1/n, and what they can be set to.
-
-    Returns both sliders, all starts as an array of shape ((2 n + 1)², 2), and the formula of which
-    of these is set.
-    """
+    """Two sliders of a start, in steps of 1/n; all starts; and the formula of which is set."""
     start = in_shape("start", finite_array("start", start), (2,))
     start1 = live.slider("start1", "start x₁", start[0], -1, 1, 1 / n, "invert('x', x())")
     start2 = live.slider("start2", "start x₂", start[1], -1, 1, 1 / n, "invert('y', y())")

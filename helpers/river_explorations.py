@@ -1,7 +1,7 @@
 """The live figure of chapter 11: a month of winter, made colder or warmer.
 
-What the networks of the river make of it has no closed form. It is computed here, for a grid of
-changes of the temperature, and goes into the figure, rounded.
+What the networks make of it is computed here, for a grid of changes of the temperature, and goes
+into the figure, rounded.
 """
 
 import altair as alt

@@ -1,7 +1,6 @@
 """The live figure of chapter 10: two ways of stepping over one landscape.
 
-The paths have no closed form. They are those of `reconstruct`, for a grid of starts, and go into
-the figure, rounded.
+The paths are those of `reconstruct`, for a grid of starts, and go into the figure, rounded.
 """
 
 import numpy as np
