@@ -26,7 +26,7 @@ def colour(name):
     return f"var(--figure-{name}, {LIGHT[name]})"
 
 
-WANTED = {"color": colour("wanted"), "strokeDash": [7, 4]}  # the look of a line
+WANTED = {"color": colour("wanted"), "strokeDash": [7, 4]}  # a line
 DOTTED = {"strokeDash": [2, 3], "strokeWidth": 1.5}
 LETTERS = {"expr": "width < 400 ? 12 : 16"}  # as large as those of the still figures
 EXTENT = {"expr": "width < 400 ? 48 : 60"}  # of the labels of a vertical axis
@@ -37,8 +37,8 @@ STYLE = {
     "aria": False,  # the page gives one description of the whole
     "numberFormat": "f",  # no comma in thousands, as in the still figures
     "view": {"stroke": None},
-    "axis": dict.fromkeys(["domainColor", "labelColor", "tickColor", "titleColor"], colour("ink"))
-    | {
+    "axis": {
+        **dict.fromkeys(["domainColor", "labelColor", "tickColor", "titleColor"], colour("ink")),
         "gridColor": colour("grid"),
         "labelFontSize": LETTERS,
         "tickCount": 6,

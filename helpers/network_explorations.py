@@ -80,8 +80,8 @@ def starts(network, *, layer, y0, start, learning_rate):
         .transform_window(k="row_number()")
     )
     layers = [
-        outlines(_silent_halves(kernel, bias)).mark_line(**silent),
-        outlines(lines_at(network, y0)).mark_line(**live.WANTED),
+        _outlines(_silent_halves(kernel, bias)).mark_line(**silent),
+        contour(network, y0),
         path.mark_line(**live.beads("input", 30)).encode(ACROSS, UP, order="k:Q"),
         live.handle(live.points(x1=start1, x2=start2), ACROSS, UP, cursor="move"),
     ]
@@ -208,7 +208,7 @@ def start_sliders(start, n):
     return start1, start2, grid, at
 
 
-def outlines(lines):
+def _outlines(lines):
     """Lines in the square, each a list of corners: rounded, to be drawn one by one."""
     corners = [
         {"part": part, "k": k, "x1": x1, "x2": x2}
@@ -218,12 +218,13 @@ def outlines(lines):
     return live.table(corners).encode(ACROSS, UP, order="k:Q", detail="part:N")
 
 
-def lines_at(network, y0):
+def contour(network, y0):
     """The lines in the square on which the network says y0."""
     stops = np.linspace(-1, 1, 61)
     grid = np.stack(np.meshgrid(stops, stops), axis=-1).reshape(-1, 2)
     heights = network(grid.astype("float32")).numpy().reshape(61, 61)
-    return contour_generator(stops, stops, heights).lines(y0)
+    lines = contour_generator(stops, stops, heights).lines(y0)
+    return _outlines(lines).mark_line(**live.WANTED)
 
 
 def _silent_halves(kernel, bias):

@@ -7,7 +7,7 @@ import numpy as np
 
 from helpers import live
 from helpers.live import LiveFigure, Parameter, colour, field
-from helpers.network_explorations import ACROSS, RUN, UP, lines_at, outlines, start_sliders
+from helpers.network_explorations import ACROSS, RUN, UP, contour, start_sliders
 from helpers.reconstruction import reconstruct
 
 STEPS = 12  # shown, at most
@@ -37,7 +37,7 @@ def two_ways(network, *, y0, start, learning_rate):
     k = field("k")
     so_far = live.counted("k", 0, STEPS + 1).transform_filter((k <= step).text)
     wanted = np.full(len(grid), y0)
-    layers, tables, told = [outlines(lines_at(network, y0)).mark_line(**live.WANTED)], [], []
+    layers, tables, told = [contour(network, y0)], [], []
     for name, rate, of, shape, size, width in [
         ("Gauss–Newton", None, "input", "diamond", 160, 5),
         ("descent", learning_rate, "model", "circle", 25, 1.5),
