@@ -330,13 +330,12 @@ def _bar(answer, name, low, high, height, width, label):
 
 def _descend(derivative, rate, starts, y0, atol):
     """The iterates of each start, an array each, until sigmoid(z) is nearer than atol to y0."""
-    z, visited = starts, [starts]
-    while (going := np.abs(sigmoid(z) - y0) >= atol).any():
-        moved = np.where(going, z - rate * derivative(z), z)
-        if len(visited) > 1_000_000 or np.array_equal(moved, z):
+    visited = [starts]
+    while (going := np.abs(sigmoid(visited[-1]) - y0) >= atol).any():
+        z = visited[-1]
+        visited.append(np.where(going, z - rate * derivative(z), z))
+        if len(visited) > 1_000_000 or np.array_equal(z, visited[-1]):
             raise ValueError(f"rates must let every run come within atol of y0; {rate} does not")
-        z = moved
-        visited.append(z)
     visited = np.array(visited).T
     counts = (np.abs(sigmoid(visited) - y0) >= atol).sum(axis=1)
     return [path[: count + 1] for path, count in zip(visited, counts)]

@@ -229,15 +229,9 @@ def contour(network, y0):
 
 def _silent_halves(kernel, bias):
     """For each unit, the corners of the part of the square in which it is off."""
-    corners = np.array([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]])
-    halves = []
+    ends, halves = np.array([-1.0, 1.0]), []
     for w, b in zip(kernel.T, bias):
-        half = []
-        for here, there in zip(corners, np.roll(corners, -1, axis=0)):
-            z_here, z_there = here @ w + b, there @ w + b
-            if z_here <= 0:
-                half.append(here)
-            if (z_here <= 0) != (z_there <= 0):
-                half.append(here + (there - here) * z_here / (z_here - z_there))
-        halves.append(half + half[:1])
+        z = w[0] * ends + w[1] * ends[:, np.newaxis] + b
+        polygons, _ = contour_generator(ends, ends, z).filled(-1e9, 0)
+        halves.append([corner for polygon in polygons for corner in polygon])
     return halves
