@@ -108,8 +108,6 @@ def _bars(found, x0, y0):
         low=np.where(parted, listed([-FAR, high])[part], low),
         high=np.where(parted, listed([low, FAR])[part], high),
         y0=y0,
-        left=LEFT,
-        right=RIGHT,
         edge=np.where(on_the_left, LEFT, RIGHT),
         label=listed(KINDS.values())[kind],
     ).encode(y="height:Q")
@@ -120,11 +118,11 @@ def _bars(found, x0, y0):
         parts.mark_rule(**orange).encode(x="low:Q", x2="high", strokeWidth=widths),
         labels.mark_text(dy=-11, **live.beside(on_the_left, 4)),
     ]
-    for end, edge, beyond in (("low", "left", "<"), ("high", "right", ">")):
-        inside = f"datum.low < {RIGHT} && datum.high > {LEFT} && datum.{end} {beyond} datum.{edge}"
-        arrow = parts.transform_filter(inside).encode(x=f"{edge}:Q")
+    for end, side, edge, beyond in (("low", "left", LEFT, "<"), ("high", "right", RIGHT, ">")):
+        inside = f"datum.low < {RIGHT} && datum.high > {LEFT} && datum.{end} {beyond} {edge}"
+        arrow = parts.transform_filter(inside).encode(x=alt.datum(edge))
         layers += [
             parts.mark_rule(**live.DOTTED, **orange).encode(x=f"{end}:Q", y2="y0"),
-            arrow.mark_point(**live.dots("input", 160, shape=f"triangle-{edge}")),
+            arrow.mark_point(**live.dots("input", 160, shape=f"triangle-{side}")),
         ]
     return layers

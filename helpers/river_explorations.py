@@ -44,10 +44,8 @@ def february(networks, cells, river, *, year, network, warmer):
     >>> figure = february(networks, [(0, 1.0)], measured, year=2011, network=0, warmer=4)
     """
     year = whole_number("year", year, least=1982, most=2014)
-    july, first, march, may = (
-        int(np.flatnonzero(river.date == np.datetime64(day))[0])
-        for day in (f"{year - 1}-07-01", f"{year}-02-01", f"{year}-03-01", f"{year}-05-01")
-    )
+    days = [f"{year - 1}-07-01", f"{year}-02-01", f"{year}-03-01", f"{year}-05-01"]
+    july, first, march, may = np.searchsorted(river.date, np.array(days, "M8[D]")).tolist()
     month, shown = march - first, may - first
     x = np.tile(weather(river)[july:may], (len(CHANGES), 1, 1))
     usual = x[0, -shown:, 2:].mean(axis=1)
