@@ -51,7 +51,6 @@ def known_units(secret, K, found, *, way, known):
         # What is known are values of K x, as far as the bias goes.
         missed = [_rms(K[:k] @ x) for k, x in zip(counts, off)]
         runs[name] = {"count": counts, "image": [_rms(x) for x in off], "output": missed}
-
     way = live.choice("way", "recovered by", way, list(found))
     known = live.slider("known", "known units", known, 0, units, step, "invert('concat_1_x', x())")
     ink = {name: np.rint(100 * x).astype(int).tolist() for name, x in found.items()}

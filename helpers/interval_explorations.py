@@ -14,8 +14,8 @@ from helpers.uncertainty import half_width, inverse_interval
 from helpers.validation import paired_samples
 
 KINDS = {"mean": "a wanted mean", "observation": "one observed output"}
-LEVELS = np.arange(50, 100, 5)  # in %
-OUTPUTS = np.arange(0, 365, 5)
+LEVELS = range(50, 100, 5)  # in %
+OUTPUTS = range(0, 365, 5)
 LEFT, RIGHT, BOTTOM, TOP = -50, 1100, -170, 420
 GRID = np.linspace(LEFT, RIGHT, 47)
 SHAPES = ["interval", "rays", "line"]
@@ -39,7 +39,7 @@ def allowed_inputs(data, *, points_of, level, y0):
     """
     data = {name: paired_samples(x, y, at_least=3) for name, (x, y) in data.items()}
     chosen = live.choice("data", "points", points_of, list(data))
-    level = live.slider("level", "level in %", level, *LEVELS[[0, -1]].tolist(), 5)
+    level = live.slider("level", "level in %", level, LEVELS[0], LEVELS[-1], 5)
     y0 = live.slider("y0", "output y₀", y0, 0, 360, 5, drag="invert('y', y())")
     lines, ends, reach = {}, {}, {}
     for name, (x, y) in data.items():
@@ -48,7 +48,7 @@ def allowed_inputs(data, *, points_of, level, y0):
         reach[name] = {kind: [_reach(x, y, kind, at) for at in LEVELS] for kind in KINDS}
     lines, ends = Parameter("lines", lines), Parameter("ends", ends)
     reach = Parameter("reach", reach)
-    at_level = (level - int(LEVELS[0])) / 5
+    at_level = (level - LEVELS[0]) / 5
     W, b = lines[chosen][0], lines[chosen][1]
     found = {kind: ends[chosen][kind][at_level][y0 / 5] for kind in KINDS}
     words = [

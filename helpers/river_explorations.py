@@ -13,7 +13,7 @@ from helpers.live import LiveFigure, Parameter, colour, field
 from helpers.river import weather
 from helpers.validation import whole_number
 
-CHANGES = np.arange(-10, 21, 2)  # of the temperature of February, °C
+CHANGES = range(-10, 21, 2)  # of the temperature of February, °C
 
 
 def february(networks, cells, river, *, year, network, warmer):
@@ -49,7 +49,7 @@ def february(networks, cells, river, *, year, network, warmer):
     month, shown = march - first, may - first
     x = np.tile(weather(river)[july:may], (len(CHANGES), 1, 1))
     usual = x[0, -shown:, 2:].mean(axis=1)
-    x[:, -shown : march - may, 2:] += CHANGES[:, np.newaxis, np.newaxis]
+    x[:, -shown : march - may, 2:] += np.reshape(CHANGES, (-1, 1, 1))
     runs = [_run(each, *snow_cell, x) for each, snow_cell in zip(networks, cells)]
     gate, cell, flow = np.stack(runs, axis=1)[..., -shown:]
 
@@ -57,16 +57,15 @@ def february(networks, cells, river, *, year, network, warmer):
     drag = f"invert('concat_0_y', y()) - ({mean})"
     numbers = [str(k) for k in range(len(networks))]
     network = live.choice("network", "network", str(network), numbers)
-    warmer = live.slider("warmer", "warmer, °C", warmer, *CHANGES[[0, -1]].tolist(), 2, drag=drag)
+    warmer = live.slider("warmer", "warmer, °C", warmer, CHANGES[0], CHANGES[-1], 2, drag)
     gates = Parameter("gates", np.rint(gate).astype(int).tolist())
     stored = Parameter("stored", np.rint(cell).astype(int).tolist())
     flows = Parameter("flows", flow.round(1).tolist())
     temperatures = Parameter("temperatures", usual.round(1).tolist())
     opened = Parameter("opened", gate[..., :month].mean(axis=2).round(1).tolist())
     highest = Parameter("highest", flow.max(axis=2).round(1).tolist())
-
-    k, at = field("k"), (warmer - int(CHANGES[0])) / 2
-    as_it_was = CHANGES.tolist().index(0)
+    k, at = field("k"), (warmer - CHANGES[0]) / 2
+    as_it_was = CHANGES.index(0)
     words = [
         f"February has {mean + warmer:.1f} °C. The gate of network {network} then keeps "
         f"{opened[network][at]:.1f}\u00a0% a day.",
@@ -74,7 +73,6 @@ def february(networks, cells, river, *, year, network, warmer):
         f"{stored[network][as_it_was][month]}\u00a0%.",
         f"The river rises to {highest[network][at]:.1f} mm a day.",
     ]
-
     names = f"datum.value < 1 ? '1 Feb' : datum.value > {month} ? '1 Apr' : '1 Mar'"
     dates = {"values": [0, month, month + 31], "labelExpr": names}
 
@@ -117,7 +115,7 @@ def _run(network, unit, sign, x):
     run = replay(lstm, norm(x).numpy())
     kernel, bias = dense.get_weights()
     cell = sign * run.c[..., unit]
-    was = cell[CHANGES == 0]
+    was = cell[CHANGES.index(0)]
     cell = (cell - was.min()) / (was.max() - was.min())
     flow = (run.h @ kernel + bias)[..., 0].clip(0) ** 2
     return np.stack([100 * run.f[..., unit], 100 * cell, flow])
