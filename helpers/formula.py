@@ -138,12 +138,10 @@ def checked(**checks):
         @functools.wraps(function)
         def with_checks(*args, **kwargs):
             given = signature.bind(*args, **kwargs).arguments
-            return function(
-                **{
-                    name: value if isinstance(value, Formula) else checks[name](name, value)
-                    for name, value in given.items()
-                }
-            )
+            for name, value in given.items():
+                if not isinstance(value, Formula):
+                    given[name] = checks[name](name, value)
+            return function(**given)
 
         return with_checks
 

@@ -1,7 +1,7 @@
 """The live figures of images: what hidden units give away (chapter 7), faces by pose (chapter 12).
 
-There is no formula for the end of a descent. So the images are computed by the chapter, and go into
-the figure: the small ones in hundredths of black, the others as JPEG.
+The images are computed by the chapter, and go into the figure: the small ones in hundredths of
+black, the others as JPEG.
 """
 
 import base64
@@ -11,22 +11,9 @@ import altair as alt
 import numpy as np
 from PIL import Image
 
+from helpers import live
 from helpers.formula import listed
-from helpers.live import (
-    WIDTH,
-    LiveFigure,
-    Parameter,
-    axis,
-    calculated,
-    choice,
-    colour,
-    field,
-    handle,
-    points,
-    rounded,
-    rows,
-    slider,
-)
+from helpers.live import LiveFigure, Parameter, colour, field, rows
 from helpers.validation import finite_array, in_shape
 
 
@@ -57,106 +44,79 @@ def known_units(secret, K, found, *, way, known):
     step, rest = divmod(units, n - 1)
     if rest:
         raise ValueError(f"found must have images in equal steps up to {units} units, not {n}")
-    found = {
-        name: in_shape("found", finite_array("found", x), (n, 64)) for name, x in found.items()
-    }
-    counts = step * np.arange(n)
-    runs = {
-        name: {
-            "count": counts.tolist(),
-            "image": [_rms(x - secret) for x in images],
-            # What is known are values of K x, as far as the bias goes.
-            "output": [_rms(K[:k] @ (x - secret)) for k, x in zip(counts, images)],
-        }
-        for name, images in found.items()
-    }
-
-    way = choice("way", "recovered by", way, list(found))
-    known = slider("known", "known units", known, 0, units, step, drag="invert('concat_1_x', x())")
-    hidden = Parameter("secret", _ink(secret))
-    images = Parameter("images", {name: [_ink(x) for x in found[name]] for name in found})
+    found = {key: in_shape("found", finite_array("found", x), (n, 64)) for key, x in found.items()}
+    counts, runs = list(range(0, units + 1, step)), {}
+    for name, images in found.items():
+        off = images - secret
+        # What is known are values of K x, as far as the bias goes.
+        missed = [_rms(K[:k] @ x) for k, x in zip(counts, off)]
+        runs[name] = {"count": counts, "image": [_rms(x) for x in off], "output": missed}
+    way = live.choice("way", "recovered by", way, list(found))
+    known = live.slider("known", "known units", known, 0, units, step, "invert('concat_1_x', x())")
+    ink = {name: np.rint(100 * x).astype(int).tolist() for name, x in found.items()}
+    images = Parameter("images", ink)
+    hidden = Parameter("secret", np.rint(100 * secret).astype(int).tolist())
     errors = Parameter("errors", runs)
     image, error = images[way][known / step], errors[way]["image"][known / step]
     words = [
         f"Known: {known} of {units} units, met to {errors[way]['output'][known / step]:.3f}.",
         f"The image is off by {error:.2f} a pixel.",
     ]
-    chart = alt.vconcat(_images(image, hidden), _errors(runs, way, known, error), spacing=10)
+    below = _errors(runs, way, known, error, units)
+    chart = alt.vconcat(_images(image, hidden), below, spacing=10)
     return LiveFigure(chart, [way, known, hidden, images, errors], words)
 
 
 def _rms(differences):
-    return rounded(np.sqrt(np.mean(np.square(differences))), 3)[0] if len(differences) else 0.0
-
-
-def _ink(image):
-    return np.round(100 * image).astype(int).tolist()
+    return live.rounded(np.sqrt(np.mean(np.square(differences))), 3)[0] if len(differences) else 0.0
 
 
 def _images(image, secret):
     """The image found, the secret, and how far one is from the other, pixel by pixel."""
     side, apart = 22, 9.4  # of a pixel on the page, and from one image to the next in pixels
-    across = alt.Scale(domain=[0, WIDTH / side], nice=False)
-    down = alt.Scale(domain=[8, -1], nice=False)
-    grey = alt.Scale(domain=[0, 100], range=["#ffffff", "#000000"], clamp=True)
+    across = alt.Scale(domain=[0, live.WIDTH / side], nice=False)
+    left_edge = alt.X("left:Q", axis=None, scale=across)
+    down = {"axis": None, "scale": alt.Scale(domain=[8, -1], nice=False)}
+    greys = alt.Scale(domain=[0, 100], range=["#ffffff", "#000000"], clamp=True)
+    ink = {"shorthand": "ink:Q", "scale": greys, "legend": None}
     part, pixel = np.divmod(np.arange(3 * 64), 64)
     left, top = apart * part + pixel % 8, pixel // 8
-    pixels = alt.Chart(
-        alt.Data(
-            values=rows(part=part, pixel=pixel, left=left, right=left + 1, top=top, bottom=top + 1)
-        )
-    )
+    squares = rows(part=part, pixel=pixel, left=left, right=left + 1, top=top, bottom=top + 1)
     found, hidden = image[field("pixel")], secret[field("pixel")]
-    pixels = calculated(pixels, ink=listed([found, hidden, abs(found - hidden)])[field("part")])
-    frames = rows(
-        name=["found", "secret", "how far off"],
-        left=apart * np.arange(3),
-        right=apart * np.arange(3) + 8,
-    )
-    frames = alt.Chart(alt.Data(values=frames))
-    place = {"x": alt.X("left:Q", axis=None, scale=across), "x2": "right"}
-    ink = {"shorthand": "ink:Q", "scale": grey, "legend": None}
-    return alt.layer(
+    pixels = live.table(squares, ink=listed([found, hidden, abs(found - hidden)])[field("part")])
+    pixels = pixels.encode(left_edge, alt.Y("top:Q", **down), x2="right", y2="bottom")
+    left = apart * np.arange(3)
+    frames = live.table(rows(name=["found", "secret", "how far off"], left=left, right=left + 8))
+    frames = frames.encode(left_edge, alt.YDatum(0, **down))
+    layers = [
         # The stroke closes the seams between the pixels.
-        pixels.mark_rect(strokeWidth=0.5).encode(
-            y=alt.Y("top:Q", axis=None, scale=down), y2="bottom", fill=alt.Fill(**ink),
-            stroke=alt.Stroke(**ink), **place,
-        ),
-        frames.mark_rect(filled=False, stroke=colour("data")).encode(
-            y=alt.YDatum(0, axis=None, scale=down), y2=alt.datum(8), **place
-        ),
-        frames.mark_text(align="left", baseline="bottom", dy=-4).encode(
-            x=place["x"], y=alt.YDatum(0, axis=None, scale=down), text="name:N"
-        ),
-    ).properties(width=WIDTH, height=9 * side, name="picture")  # fmt: skip
+        pixels.mark_rect(strokeWidth=0.5).encode(alt.Fill(**ink), alt.Stroke(**ink)),
+        frames.mark_rect(filled=False, stroke=colour("data")).encode(x2="right", y2=alt.datum(8)),
+        frames.mark_text(align="left", baseline="bottom", dy=-4).encode(text="name:N"),
+    ]
+    return live.panel(layers, 9 * side).properties(name="picture")
 
 
-def _errors(runs, way, known, error):
+def _errors(runs, way, known, error, units):
     """The error of the image, and that of the units' known values, against how many are known."""
-    units = known.definition["bind"]["max"]
     highest = np.ceil(10 * max(max(run["image"]) for run in runs.values())) / 10
-    runs = alt.Chart(alt.Data(values=[{"name": name, **run} for name, run in runs.items()]))
-    ticks = alt.Axis(values=list(range(0, units + 1, max(1, units // 8))))
-    across = alt.X(**axis("count", "known units", [0, units]), axis=ticks)
-    up, low = (alt.Y(**axis(name, "error (rms)", [0, highest])) for name in ("image", "output"))
-    chosen = (field("name") == way).text
+    runs = live.table([{"name": name, **run} for name, run in runs.items()])
     runs = runs.transform_flatten(["count", "image", "output"])
+    chosen = (field("name") == way).text
     run, others = runs.transform_filter(chosen), runs.transform_filter(f"!{chosen}")
-    faint = {"opacity": 0.4, "strokeWidth": 1.2, "clip": True}
-    look = {
-        name: {"color": colour(name), "point": {"color": colour(name), "size": 24}}
-        for name in ("input", "model")
-    }
-    label = {"align": "left", "dx": 6, "dy": -9}
-    return alt.layer(
-        others.mark_line(color=colour("input"), **faint).encode(across, up, detail="name:N"),
-        run.mark_line(strokeDash=[7, 4], **look["model"]).encode(across, low),
-        run.mark_line(**look["input"]).encode(across, up),
-        points(count=0, image=0, name="the known values")
-        .mark_text(**label)
-        .encode(across, up, text="name:N"),
-        handle(points(count=known, image=error), x=across, y=up, cursor="ew-resize"),
-    ).properties(width=WIDTH, height=130)
+    ticks = alt.Axis(values=list(range(0, units + 1, max(1, units // 8))))
+    across = live.axis(alt.X, "count", "known units", [0, units], axis=ticks)
+    up, low = (live.axis(alt.Y, of, "error (rms)", [0, highest]) for of in ("image", "output"))
+    faint = {"color": colour("input"), "opacity": 0.4, "strokeWidth": 1.2, "clip": True}
+    label = live.points(count=0, image=0, name="the known values")
+    layers = [
+        others.mark_line(**faint).encode(across, up, detail="name:N"),
+        run.mark_line(strokeDash=[7, 4], **live.beads("model", 24)).encode(across, low),
+        run.mark_line(**live.beads("input", 24)).encode(across, up),
+        label.mark_text(align="left", dx=6, dy=-9).encode(across, up, text="name:N"),
+        live.handle(live.points(count=known, image=error), across, up, cursor="ew-resize"),
+    ]
+    return live.panel(layers, 130)
 
 
 def posed_faces(images, landmarks, notes, *, tilts, mouths, tilt, mouth):
@@ -193,54 +153,41 @@ def posed_faces(images, landmarks, notes, *, tilts, mouths, tilt, mouth):
     landmarks = in_shape("landmarks", finite_array("landmarks", landmarks), (*shape, 5, 2))
     centre = np.mean(landmarks[..., [0, 1, 3, 4], :], axis=(0, 1, 2))
     middle = tilts.index(0) if 0 in tilts else len(tilts) // 2
-    (across, down), low = landmarks[middle, 0, 1] - centre, landmarks[middle, 0, 3, 1] - centre[1]
-    here = "invert('x', x()) - {:.4f}", "invert('y', y()) - {:.4f}"
-    angle = "atan2({1}, {0})".format(*(text.format(c) for text, c in zip(here, centre)))
-    turn = f"({angle} - {np.arctan2(down, across):.4f}) * 57.29578"
-    lip = (
-        f"{here[0].format(centre[0])} + {low:.4f} * sin(tilt / 57.29578)",
-        f"{here[1].format(centre[1])} - {low:.4f} * cos(tilt / 57.29578)",
-    )
-    stretch = f"2 * sqrt(pow({lip[0]}, 2) + pow({lip[1]}, 2))"
-    tilt = _stops("tilt", "tilt of the head, in degrees", tilt, tilts, turn, "handle")
-    mouth = _stops("mouth", "width of the mouth", mouth, mouths, stretch, "handle_mouth")
+    _, eye, _, lip, _ = landmarks[middle, 0] - centre
+    x, y = (f"invert('{way}', {way}()) - {origin:.4f}" for way, origin in zip("xy", centre))
+    turn = f"(atan2({y}, {x}) - {np.arctan2(eye[1], eye[0]):.4f}) * 57.29578"
+    lip_x = f"{x} + {lip[1]:.4f} * sin(tilt / 57.29578)"
+    lip_y = f"{y} - {lip[1]:.4f} * cos(tilt / 57.29578)"
+    stretch = f"2 * sqrt(pow({lip_x}, 2) + pow({lip_y}, 2))"
+    tilt, i = _stops("tilt", "tilt of the head, in degrees", tilt, tilts, turn, "handle")
+    mouth, j = _stops("mouth", "width of the mouth", mouth, mouths, stretch, "handle_mouth")
     faces = Parameter("faces", [[_data_uri(image) for image in row] for row in images])
     places = Parameter("places", np.round(landmarks, 4).tolist())
     told = Parameter("told", [list(row) for row in notes])
-    i, j = (
-        np.rint((each - stops[0]) / (stops[1] - stops[0]))
-        for each, stops in ((tilt, tilts), (mouth, mouths))
-    )
-    at = [places[i][j][k] for k in range(5)]
-    side = 340
-    place = {
-        "x": alt.X("x:Q", axis=None, scale=alt.Scale(domain=[0, 1], nice=False)),
-        "y": alt.Y("y:Q", axis=None, scale=alt.Scale(domain=[1, 0], nice=False)),
-    }
-    face = points(url=faces[i][j], x=0.0, y=0.0, right=1.0, bottom=1.0)
-    marks = [points(x=at[k][0], y=at[k][1]) for k in range(5)]
-    chart = alt.layer(
-        face.mark_image(aspect=False).encode(url="url:N", x2="right:Q", y2="bottom:Q", **place),
-        *(
-            mark.mark_point(shape="cross", size=90, strokeWidth=2, color=colour("wanted")).encode(
-                **place
-            )
-            for mark in (marks[0], marks[2], marks[3])
-        ),
-        handle(marks[1], cursor="move", **place),
-        handle(marks[4], name="handle_mouth", cursor="move", **place),
-    ).properties(width=side, height=side)
+    across = alt.X("x:Q", axis=None, scale=alt.Scale(domain=[0, 1], nice=False))
+    down = alt.Y("y:Q", axis=None, scale=alt.Scale(domain=[1, 0], nice=False))
+    face = live.points(url=faces[i][j], x=0.0, y=0.0, right=1.0, bottom=1.0)
+    face = face.encode(across, down, url="url:N", x2="right:Q", y2="bottom:Q")
+    marks = [live.points(x=places[i][j][k][0], y=places[i][j][k][1]) for k in range(5)]
+    cross = {"shape": "cross", "size": 90, "strokeWidth": 2, "color": colour("wanted")}
+    layers = [
+        face.mark_image(aspect=False),
+        *(marks[k].mark_point(**cross).encode(across, down) for k in (0, 2, 3)),
+        live.handle(marks[1], across, down, cursor="move"),
+        live.handle(marks[4], across, down, "handle_mouth", cursor="move"),
+    ]
     words = [f"Asked for: a head tilted by {tilt}°, a mouth {mouth:.2f} wide.", told[i][j]]
-    return LiveFigure(chart, [tilt, mouth, faces, places, told], words)
+    return LiveFigure(live.panel(layers, 340, 340), [tilt, mouth, faces, places, told], words)
 
 
 def _stops(name, label, value, stops, drag, mark):
-    """A slider over numbers in equal steps."""
+    """A slider over numbers in equal steps, and the formula of which of them is set."""
     steps = np.diff(stops)
     if len(stops) < 2 or not np.allclose(steps, steps[0]) or steps[0] <= 0:
         raise ValueError(f"{name}s must rise in equal steps, two numbers at least, not {stops}")
-    step = float(f"{steps[0]:.6g}")
-    return slider(name, label, value, stops[0], stops[-1], step, drag=drag, handle=mark)
+    first, step = stops[0], float(f"{steps[0]:.6g}")
+    chosen = live.slider(name, label, value, first, stops[-1], step, drag=drag, handle=mark)
+    return chosen, np.rint((chosen - first) / (stops[1] - first))
 
 
 def _data_uri(image):

@@ -1,9 +1,8 @@
 """Figures that a reader can move, and that need no kernel for it.
 
-A live figure is a Vega-Lite specification, declared with Altair. In JupyterLab and on the page of
-the built book it is alive; in print, and where scripts are off, a still picture takes its place.
-What stands behind its controls are formulas (see `formula`), so that every setting is answered at
-once. The figures themselves are in `explorations` and `network_explorations`.
+A live figure is a Vega-Lite specification, declared with Altair: alive in JupyterLab and on the
+page of the built book, a still picture in print and where scripts are off. Behind its controls
+stand formulas (see `formula`), so that every setting is answered at once.
 """
 
 import functools
@@ -12,17 +11,14 @@ import altair as alt
 import numpy as np
 import vl_convert
 
+from helpers import validation
 from helpers.figures import LIGHT
 from helpers.formula import Formula, listed, written
-from helpers.validation import choice as check_choice
-from helpers.validation import finite_number
 
 MIME_TYPE = "application/vnd.vegalite.v5+json"
 
 WIDTH = 576  # of the plane between the axes, in pixels; the page narrows it on a phone
-LETTERS = alt.expr("width < 400 ? 12 : 16")  # as large as those of the still figures
 NUMBERS = {"decimal": ".", "thousands": "\u202f", "grouping": [3], "currency": ["", ""]}
-EXTENT = alt.expr("width < 400 ? 48 : 60")  # of the labels of a vertical axis
 
 
 def colour(name):
@@ -30,18 +26,36 @@ def colour(name):
     return f"var(--figure-{name}, {LIGHT[name]})"
 
 
+WANTED = {"color": colour("wanted"), "strokeDash": [7, 4]}  # a line
+DOTTED = {"strokeDash": [2, 3], "strokeWidth": 1.5}
+LETTERS = {"expr": "width < 400 ? 12 : 16"}  # as large as those of the still figures
+EXTENT = {"expr": "width < 400 ? 48 : 60"}  # of the labels of a vertical axis
+STYLE = {
+    "background": "transparent",
+    "font": "DejaVu Sans, Verdana, sans-serif",
+    "padding": 4,
+    "aria": False,  # the page gives one description of the whole
+    "numberFormat": "f",  # no comma in thousands, as in the still figures
+    "view": {"stroke": None},
+    "axis": {
+        **dict.fromkeys(["domainColor", "labelColor", "tickColor", "titleColor"], colour("ink")),
+        "gridColor": colour("grid"),
+        "labelFontSize": LETTERS,
+        "tickCount": 6,
+        "titleFontSize": LETTERS,
+        "titleFontWeight": "normal",
+    },
+    "axisY": {"minExtent": EXTENT, "maxExtent": EXTENT},
+    "title": {"color": colour("ink"), "offset": 12},
+    "text": {"color": colour("ink"), "fontSize": LETTERS},
+}
+
+
 class Parameter(Formula):
     """A number, text or table of a figure, and the formula that is its name.
 
-    Parameters
-    ----------
-    name : str
-    value : number, str, list or dict
-        What it is at first.
-    bind : altair.Binding, optional
-        Its control. Parameters with one are the figure's state; the others stay as they are.
-    on : list of (list of dict, str)
-        Events, as Vega knows them, and for each list of them an expression for the new value.
+    With a control, `bind`, it belongs to the figure's state. To each list of events, as Vega knows
+    them, `on` has an expression for the new value.
     """
 
     def __init__(self, name, value, bind=None, on=()):
@@ -58,23 +72,19 @@ def slider(name, label, value, low, high, step, drag=None, handle="handle", on=(
 
     It may have a Vega expression for its value while the mark of the name `handle` is dragged.
     """
-    value = finite_number(name, value)
+    value = validation.finite_number(name, value)
     if not low <= value <= high:
         raise ValueError(f"{name} must lie from {low} to {high}, where its slider is, not {value}")
     bind = alt.binding_range(min=low, max=high, step=step, name=label)
     if drag:
+        # From the first button, or a finger, on the handle, until it is let go.
+        down = pointer("down", handle)[0] | {"filter": "event.button === 0"}
+        ends = [{"source": "window", "type": end} for end in ("pointerup", "pointercancel")]
+        move = {"source": "window", "type": "pointermove", "consume": True}
         # Times 0.01 would give 0.5700000000000001, divided by 100 gives 0.57.
         then = f"clamp(round(({drag}) / {step}) / {1 / step:g}, {low}, {high})"
-        on = [*on, (_dragging(handle), then)]
+        on = [*on, ([move | {"between": [down, {"merge": ends}]}], then)]
     return Parameter(name, value, bind, on)
-
-
-def _dragging(mark):
-    """From the first button, or a finger, on the mark, until it is let go."""
-    down = pointer("down", mark)[0] | {"filter": "event.button === 0"}
-    ends = [{"source": "window", "type": end} for end in ("pointerup", "pointercancel")]
-    move = {"source": "window", "type": "pointermove", "consume": True}
-    return [move | {"between": [down, {"merge": ends}]}]
 
 
 def pointer(kind, *marks):
@@ -84,51 +94,8 @@ def pointer(kind, *marks):
 
 def choice(name, label, value, options):
     """A parameter with one button for each of the options."""
-    check_choice(name, value, options)
+    validation.choice(name, value, options)
     return Parameter(name, value, alt.binding_radio(options=options, name=label))
-
-
-def field(name):
-    """The formula of one field of a row of data."""
-    return Formula(f"datum.{name}")
-
-
-def calculated(data, **formulas):
-    """Data with more fields: formulas of the others and of the parameters, numbers or texts."""
-    return data.transform_calculate(
-        **{name: written(formula) for name, formula in formulas.items()}
-    )
-
-
-def points(**formulas):
-    """One row of data, its fields computed from the parameters by formulas."""
-    return calculated(alt.Chart(alt.Data(values=[{}])), **formulas)
-
-
-def axis(field, title, domain, **options):
-    """Arguments of `alt.X` and `alt.Y` for a quantity with a title and fixed limits."""
-    scale = alt.Scale(domain=domain, nice=False, zero=False, **options)
-    return {"shorthand": f"{field}:Q", "title": title, "scale": scale}
-
-
-def key(text, name):
-    """What the signs in a plane stand for, above its right end, in a colour by its name."""
-    return points().mark_text(text=text, color=colour(name), align="right", x="width", y=-8)
-
-
-def handle(data, x="x:Q", y="y:Q", name="handle", cursor="ns-resize"):
-    """A point that can be dragged. Its name begins with "handle"."""
-    look = {"size": 200, "filled": True, "opacity": 1, "strokeWidth": 1, "cursor": cursor}
-    mark = data.mark_point(color=colour("input"), stroke=colour("ink"), **look)
-    return mark.encode(x=x, y=y).properties(name=name)
-
-
-def beside(on_the_right, distance):
-    """Arguments of a text to the right of its place, or else to the left, at a distance."""
-    return {
-        "align": alt.expr(written(np.where(on_the_right, "left", "right"))),
-        "dx": alt.expr(written(np.where(on_the_right, distance, -distance))),
-    }
 
 
 def rows(**columns):
@@ -140,6 +107,70 @@ def rows(**columns):
 def rounded(values, digits=5):
     """A list of the values with so many significant digits."""
     return [float(f"{value:.{digits}g}") for value in np.ravel(values)]
+
+
+def field(name):
+    """The formula of one field of a row of data."""
+    return Formula(f"datum.{name}")
+
+
+def calculated(data, **formulas):
+    """Data with more fields: formulas of those before and of parameters, numbers or texts."""
+    return data.transform_calculate(**{name: written(each) for name, each in formulas.items()})
+
+
+def table(rows, **formulas):
+    """Data from rows, with fields computed by formulas."""
+    return calculated(alt.Chart(alt.Data(values=rows)), **formulas)
+
+
+def points(**formulas):
+    """Data of one row."""
+    return table([{}], **formulas)
+
+
+def counted(name, start, stop, step=alt.Undefined, **formulas):
+    """Data with a field of that name that counts from start to below stop."""
+    return calculated(alt.Chart(alt.sequence(start, stop, step, as_=name)), **formulas)
+
+
+def axis(channel, field, title, limits, **options):
+    """`alt.X` or `alt.Y`, the channel, for a quantity with a title and fixed limits."""
+    scale = alt.Scale(domain=limits, nice=False, zero=False)
+    return channel(f"{field}:Q", title=title, scale=scale, **options)
+
+
+def dots(name, size, **options):
+    """The look of filled points in a colour by its name."""
+    return {"color": colour(name), "size": size, "filled": True, "opacity": 1, **options}
+
+
+def beads(name, size):
+    """The look of a line with points along it, in a colour by its name."""
+    return {"color": colour(name), "point": {"color": colour(name), "size": size}}
+
+
+def handle(data, x="x:Q", y="y:Q", name="handle", cursor="ns-resize"):
+    """A point that can be dragged. Its name begins with "handle"."""
+    mark = data.mark_point(**dots("input", 200, stroke=colour("ink"), strokeWidth=1, cursor=cursor))
+    return mark.encode(x=x, y=y).properties(name=name)
+
+
+def key(text, name):
+    """What the signs in a plane stand for, above its right end, in a colour by its name."""
+    return points().mark_text(text=text, color=colour(name), align="right", x="width", y=-8)
+
+
+def beside(on_the_right, distance):
+    """Arguments of a text to the right of its place, or else to the left, at a distance."""
+    align = np.where(on_the_right, "left", "right")
+    dx = np.where(on_the_right, distance, -distance)
+    return {"align": alt.expr(written(align)), "dx": alt.expr(written(dx))}
+
+
+def panel(layers, height, width=WIDTH):
+    """Layers over one another, in a plane of that size."""
+    return alt.layer(*layers).properties(width=width, height=height)
 
 
 class LiveFigure:
@@ -174,7 +205,7 @@ class LiveFigure:
 
     def __init__(self, chart, parameters, words, run=None):
         title = alt.TitleParams(alt.expr("words"), anchor="start", fontWeight="normal", fontSize=13)
-        self.spec = _in_book_style(chart.properties(title=title)).to_dict()
+        self.spec = chart.properties(title=title, config=STYLE).to_dict()
         # Vega-Lite hands `on` over to Vega, but Altair does not know it.
         self.spec["params"] = [parameter.definition for parameter in parameters]
         self.spec["params"].append({"name": "words", "expr": listed(words).text})
@@ -189,31 +220,3 @@ class LiveFigure:
 
     def _repr_mimebundle_(self, include=None, exclude=None):
         return {MIME_TYPE: self.spec, "image/svg+xml": self.still, "text/plain": "a live figure"}
-
-
-def _in_book_style(chart):
-    ink = colour("ink")
-    return (
-        chart.configure(
-            background="transparent",
-            font="DejaVu Sans, Verdana, sans-serif",
-            padding=4,
-            aria=False,  # the page gives one description of the whole
-            numberFormat="f",  # no comma in thousands, as in the still figures
-        )
-        .configure_view(stroke=None)
-        .configure_axis(
-            domainColor=ink,
-            gridColor=colour("grid"),
-            labelColor=ink,
-            labelFontSize=LETTERS,
-            tickColor=ink,
-            tickCount=6,
-            titleColor=ink,
-            titleFontSize=LETTERS,
-            titleFontWeight="normal",
-        )
-        .configure_axisY(minExtent=EXTENT, maxExtent=EXTENT)
-        .configure_title(color=ink, offset=12)
-        .configure_text(color=ink, fontSize=LETTERS)
-    )

@@ -1,37 +1,28 @@
 """The live figures of hidden units and of memory: chapters 6, 8 and 9.
 
-Where there is a closed form, the figure computes it, by a :class:`helpers.formula.Formula`. The
-paths of chapter 6 have none: they are computed here for a grid of starts, and go into the figure,
-rounded.
+The paths of chapter 6 have no closed form: they are computed here for a grid of starts, and go into
+the figure, rounded.
 """
 
 import altair as alt
 import numpy as np
 from contourpy import contour_generator
 
+from helpers import live
 from helpers.formula import listed
 from helpers.gates import GATES, cell_step
 from helpers.graph import layer_of
-from helpers.live import (
-    WIDTH,
-    LiveFigure,
-    Parameter,
-    axis,
-    calculated,
-    colour,
-    field,
-    handle,
-    key,
-    points,
-    rounded,
-    rows,
-    slider,
-)
+from helpers.live import LiveFigure, Parameter, colour, field, rows
 from helpers.reconstruction import reconstruct
 from helpers.validation import finite_array, finite_number, in_shape, whole_number
 
+# The square of two inputs, and how a run over it goes.
+ACROSS = live.axis(alt.X, "x1", "input x₁", [-1, 1])
+UP = live.axis(alt.Y, "x2", "input x₂", [-1, 1])
+RUN = {"max_iter": 1000, "atol": 1e-3, "rtol": 0.0, "trace": True}
 
-def starts(network, *, layer, y0, start, learning_rate, max_iter=1000, atol=1e-3):
+
+def starts(network, *, layer, y0, start, learning_rate):
     """Paths of descent over the plane of two inputs, from a chosen start to a wanted output.
 
     Each unit of the layer is off on one side of a line, which is shaded; the contour is where the
@@ -43,72 +34,59 @@ def starts(network, *, layer, y0, start, learning_rate, max_iter=1000, atol=1e-3
         With two inputs and one output; it is asked on the square from −1 to 1.
     layer : str
         Its first layer, of ReLU units.
-    y0 : float
-        The wanted output.
+    y0, learning_rate : float
+        The wanted output, and the rate of the descent, above 0.
     start : (float, float)
         The start at first, in tenths from −1 to 1.
-    learning_rate, max_iter, atol
-        As for :func:`helpers.reconstruction.reconstruct`.
 
     Examples
     --------
     >>> from helpers.backend import keras
     >>> hidden = keras.layers.Dense(3, activation="relu", name="hidden")
-    >>> last = keras.layers.Dense(1)
-    >>> network = keras.Sequential([keras.Input((2,)), hidden, last])
+    >>> network = keras.Sequential([keras.Input((2,)), hidden, keras.layers.Dense(1)])
     >>> options = {"y0": 0.1, "start": (0.1, 0.2), "learning_rate": 0.05}
     >>> figure = starts(network, layer="hidden", **options)
     """
-    start = in_shape("start", finite_array("start", start), (2,))
-    layer = layer_of(network, layer)[-1]
-    tenths = np.arange(-10, 11)
-    grid = np.stack(np.meshgrid(tenths, tenths, indexing="ij"), axis=-1).reshape(-1, 2)
-    run = reconstruct(
-        network, np.full((len(grid), 1), y0), start=grid / 10, learning_rate=learning_rate,
-        max_iter=max_iter, atol=atol, rtol=0.0, trace=True,
-    )  # fmt: skip
-    paths = [_thinned(run.trace[: n + 1, i]) for i, n in enumerate(run.n_iter)]
-    kernel, bias = layer.get_weights()
-    start1 = slider("start1", "start x₁", start[0], -1, 1, 0.1, drag="invert('x', x())")
-    start2 = slider("start2", "start x₂", start[1], -1, 1, 0.1, drag="invert('y', y())")
-    at = 21 * np.rint(10 * start1 + 10) + np.rint(10 * start2 + 10)
+    kernel, bias = layer_of(network, layer)[-1].get_weights()
+    start1, start2, grid, at = start_sliders(start, 10)
+    wanted = np.full(len(grid), y0)
+    run = reconstruct(network, wanted, start=grid, learning_rate=learning_rate, **RUN)
+    paths = []
+    for n, path in zip(run.n_iter, run.trace.swapaxes(0, 1)):
+        shown = np.unique(np.linspace(0, n, 7).round().astype(int))
+        paths.append(path[shown].astype(float).round(3).tolist())
     steps = Parameter("steps", run.n_iter.tolist())
     arrived = Parameter("arrived", run.converged.tolist())
     end = Parameter("end", [path[-1] for path in paths])
-    off = Parameter("off", (grid / 10 @ kernel + bias <= 0).sum(axis=1).tolist())
-    x1, x2, k = end[at][0], end[at][1], steps[at]
-    plural = np.where(k == 1, "", "s")
+    off = Parameter("off", (grid @ kernel + bias <= 0).sum(axis=1).tolist())
+    plural = np.where(steps[at] == 1, "", "s")
     ends = np.where(
         arrived[at],
-        f"reaches ({x1:.2f}, {x2:.2f}) after {k} step{plural}, where the network says {y0}.",
-        f"does not arrive: it stops after {k} step{plural}.",
+        f"reaches ({end[at][0]:.2f}, {end[at][1]:.2f}) after {steps[at]} step{plural}, where the "
+        f"network says {y0}.",
+        f"does not arrive: it stops after {steps[at]} step{plural}.",
     )
     are = np.where(off[at] == 1, "is", "are")
     words = [
         f"From ({start1:.1f}, {start2:.1f}), the input {ends}",
         f"{off[at]} of the {len(bias)} units {are} off at the start.",
     ]
-    across, up = alt.X(**axis("x1", "input x₁", [-1, 1])), alt.Y(**axis("x2", "input x₂", [-1, 1]))
-    in_order = {"order": "k:Q", "detail": "part:N"}
-    halves = alt.Chart(alt.Data(values=_silent_halves(kernel, bias)))
     silent = {"filled": True, "fill": colour("data"), "fillOpacity": 0.12, "strokeWidth": 0}
-    contour = alt.Chart(alt.Data(values=lines_at(network, y0)))
-    chosen = alt.Chart(alt.Data(values=[{"i": i, "path": path} for i, path in enumerate(paths)]))
     path = (
-        chosen.transform_filter((field("i") == at).text)
+        live.table([{"i": i, "path": path} for i, path in enumerate(paths)])
+        .transform_filter((field("i") == at).text)
         .transform_flatten(["path"])
         .transform_calculate(x1="datum.path[0]", x2="datum.path[1]")
         .transform_window(k="row_number()")
     )
-    chart = alt.layer(
-        halves.mark_line(**silent).encode(across, up, **in_order),
-        contour.mark_line(color=colour("wanted"), strokeDash=[7, 4]).encode(across, up, **in_order),
-        path.mark_line(color=colour("input"), point={"color": colour("input"), "size": 30}).encode(
-            across, up, order="k:Q"
-        ),
-        handle(points(x1=start1, x2=start2), x=across, y=up, cursor="move"),
-    ).properties(width=420, height=420)
-    return LiveFigure(chart, [start1, start2, steps, arrived, end, off], words)
+    layers = [
+        _outlines(_silent_halves(kernel, bias)).mark_line(**silent),
+        contour(network, y0),
+        path.mark_line(**live.beads("input", 30)).encode(ACROSS, UP, order="k:Q"),
+        live.handle(live.points(x1=start1, x2=start2), ACROSS, UP, cursor="move"),
+    ]
+    parameters = [start1, start2, steps, arrived, end, off]
+    return LiveFigure(live.panel(layers, 420, 420), parameters, words)
 
 
 def memory(w, *, u, steps, y0):
@@ -119,14 +97,11 @@ def memory(w, *, u, steps, y0):
 
     Parameters
     ----------
-    w : float
-        Input weight, not 0.
-    u : float
-        The recurrent weight at first, from −1.1 to 1.1.
+    w, u, y0 : float
+        The input weight, not 0; the recurrent weight at first, from −1.1 to 1.1; the wanted last
+        output.
     steps : int
         T, the length of the sequence, at least 2.
-    y0 : float
-        The wanted last output.
 
     Examples
     --------
@@ -136,7 +111,7 @@ def memory(w, *, u, steps, y0):
     if w == 0:
         raise ValueError("w must not be 0: no input then reaches the unit")
     steps = whole_number("steps", steps, least=2)
-    u = slider("u", "recurrent weight u", u, -1.1, 1.1, 0.05)
+    u = live.slider("u", "recurrent weight u", u, -1.1, 1.1, 0.05)
 
     def squares(n):
         """Σ u^(2j) for j from 0 to n − 1."""
@@ -147,27 +122,21 @@ def memory(w, *, u, steps, y0):
         f"With u = {u:.2f}, the shortest sequence ends with {last:.2~r}.",
         f"An input ten steps earlier counts {u**10:.2~r} times as much as the last one.",
     ]
-    across = alt.X(**axis("t", "time step t", [0.5, steps + 0.5]))
     t = field("t")
     x = last * u ** (steps - t)
-    sequence = alt.Chart(alt.sequence(1, steps + 1, as_="t"))
-    sequence = calculated(sequence, x=x, y=w * x * squares(t))
+    across = live.axis(alt.X, "t", "time step t", [0.5, steps + 0.5])
+    sequence = live.counted("t", 1, steps + 1, x=x, y=w * x * squares(t)).encode(across)
     x_up, y_up = alt.Y("x:Q", title="input x"), alt.Y("y:Q", title="output y")
-    dots = {"filled": True, "size": 50, "opacity": 1}
-    inputs = alt.layer(
-        sequence.mark_rule(color=colour("input"), strokeWidth=3).encode(
-            across, x_up, y2=alt.datum(0)
-        ),
-        sequence.mark_point(color=colour("input"), **dots).encode(across, x_up),
-    ).properties(width=WIDTH, height=190)
-    goal = points(y=y0)
-    outputs = alt.layer(
-        goal.mark_rule(color=colour("wanted"), strokeDash=[7, 4], strokeWidth=2).encode(y="y:Q"),
-        sequence.mark_line(
-            color=colour("model"), point={"color": colour("model"), "size": 30}
-        ).encode(across, y_up),
-    ).properties(width=WIDTH, height=140)
-    return LiveFigure(alt.vconcat(inputs, outputs, spacing=14), [u], words)
+    inputs = [
+        sequence.mark_rule(color=colour("input"), strokeWidth=3).encode(x_up, y2=alt.datum(0)),
+        sequence.mark_point(**live.dots("input", 50)).encode(x_up),
+    ]
+    outputs = [
+        live.points(y=y0).mark_rule(**live.WANTED, strokeWidth=2).encode(y="y:Q"),
+        sequence.mark_line(**live.beads("model", 30)).encode(y_up),
+    ]
+    chart = alt.vconcat(live.panel(inputs, 190), live.panel(outputs, 140), spacing=14)
+    return LiveFigure(chart, [u], words)
 
 
 def lstm_step(weights, *, value, flag, c, h):
@@ -178,10 +147,9 @@ def lstm_step(weights, *, value, flag, c, h):
     weights : list of ndarray
         Kernel of shape (2, 4), recurrent kernel of shape (1, 4) and bias of shape (4,), as
         `layer.get_weights()` returns them.
-    value, flag : float
-        The inputs at first, from −1 to 1 and from 0 to 1.
-    c, h : float
-        Cell and output before the step, from −1 to 1.
+    value, flag, c, h : float
+        The inputs at first, from −1 to 1 and from 0 to 1; cell and output before the step, from −1
+        to 1.
 
     Examples
     --------
@@ -196,10 +164,10 @@ def lstm_step(weights, *, value, flag, c, h):
             "weights must be those of one LSTM unit with two inputs, of the shapes (2, 4), (1, 4) "
             f"and (4,), not {[array.shape for array in arrays]}"
         )
-    value = slider("value", "value", value, -1, 1, 0.05)
-    flag = slider("flag", "reset flag", flag, 0, 1, 0.05)
-    c = slider("c", "previous cell c", c, -1, 1, 0.05)
-    h = slider("h", "previous output h", h, -1, 1, 0.05)
+    value = live.slider("value", "value", value, -1, 1, 0.05)
+    flag = live.slider("flag", "reset flag", flag, 0, 1, 0.05)
+    c = live.slider("c", "previous cell c", c, -1, 1, 0.05)
+    h = live.slider("h", "previous output h", h, -1, 1, 0.05)
     z = np.array([value, flag, h, 1.0]) @ np.vstack(arrays)
     step = cell_step(dict(zip(GATES, z)), c)
     words = [
@@ -207,71 +175,63 @@ def lstm_step(weights, *, value, flag, c, h):
         f"The cell goes from {c:.2f} to {step['c']:.2f}, the output from {h:.2f} to "
         f"{step['h']:.2f}.",
     ]
+    k, wide = field("k"), live.WIDTH - 60
+    named = {"title": None, "axis": alt.Axis(minExtent=100, maxExtent=100)}
     labels = ["input gate i", "forget gate f", "candidate g", "output gate o"]
-    gates = alt.Chart(alt.Data(values=rows(name=labels, k=range(4))))
-    gates = calculated(gates, size=listed(step[gate] for gate in GATES)[field("k")])
-    names = alt.Y("name:N", sort=labels, title=None, axis=alt.Axis(minExtent=100, maxExtent=100))
-    wide = WIDTH - 60
-    bars = gates.mark_bar(color=colour("model"), height=16).encode(
-        alt.X(**axis("size", "how far open (g: what is written)", [-1, 1])), names
-    )
-    state = alt.Chart(alt.Data(values=rows(name=["cell c", "output h"], k=range(2))))
-    state = calculated(
-        state, before=listed([c, h])[field("k")], after=listed([step["c"], step["h"]])[field("k")]
-    )
-    name = alt.Y("name:N", title=None, axis=alt.Axis(minExtent=100, maxExtent=100))
-    across = axis("before", "state", [-1.5, 1.5])
-    arrows = alt.layer(
-        state.mark_rule(color=colour("other"), strokeWidth=2).encode(
-            alt.X(**across), name, x2="after:Q"
-        ),
-        state.mark_point(color=colour("other"), size=90).encode(alt.X(**across), name),
-        state.mark_point(color=colour("other"), size=110, filled=True, opacity=1).encode(
-            alt.X(**(across | {"shorthand": "after:Q"})), name
-        ),
-        key("○ before ● after", "other"),
-    )
-    chart = alt.vconcat(
-        bars.properties(width=wide, height=120),
-        arrows.properties(width=wide, height=70),
-        spacing=14,
-    )
+    gates = live.table(rows(name=labels, k=range(4)), size=listed(step[gate] for gate in GATES)[k])
+    size = live.axis(alt.X, "size", "how far open (g: what is written)", [-1, 1])
+    gates = gates.encode(size, alt.Y("name:N", sort=labels, **named))
+    bars = gates.mark_bar(color=colour("model"), height=16).properties(width=wide, height=120)
+    both = rows(name=["cell c", "output h"], k=range(2))
+    after = listed([step["c"], step["h"]])[k]
+    state = live.table(both, before=listed([c, h])[k], after=after)
+    before, after = (live.axis(alt.X, when, "state", [-1.5, 1.5]) for when in ("before", "after"))
+    name, violet = alt.Y("name:N", **named), {"color": colour("other")}
+    arrows = [
+        state.mark_rule(strokeWidth=2, **violet).encode(before, name, x2="after:Q"),
+        state.mark_point(size=90, **violet).encode(before, name),
+        state.mark_point(**live.dots("other", 110)).encode(after, name),
+        live.key("○ before\N{EM SPACE}● after", "other"),
+    ]
+    chart = alt.vconcat(bars, live.panel(arrows, 70, wide), spacing=14)
     return LiveFigure(chart, [value, flag, c, h], words)
 
 
-def _thinned(path, most=7):
-    """Some iterates of a path, its ends included, to three decimals; a list of pairs."""
-    k = np.unique(np.linspace(0, len(path) - 1, most).round().astype(int))
-    return np.round(path[k].astype(float), 3).tolist()
+def start_sliders(start, n):
+    """Two sliders of a start, in steps of 1/n; all starts; and the formula of which is set."""
+    start = in_shape("start", finite_array("start", start), (2,))
+    start1 = live.slider("start1", "start x₁", start[0], -1, 1, 1 / n, "invert('x', x())")
+    start2 = live.slider("start2", "start x₂", start[1], -1, 1, 1 / n, "invert('y', y())")
+    stops = np.arange(-n, n + 1) / n
+    grid = np.stack(np.meshgrid(stops, stops, indexing="ij"), axis=-1).reshape(-1, 2)
+    at = len(stops) * np.rint(n * start1 + n) + np.rint(n * start2 + n)
+    return start1, start2, grid, at
+
+
+def _outlines(lines):
+    """Lines in the square, each a list of corners: rounded, to be drawn one by one."""
+    corners = [
+        {"part": part, "k": k, "x1": x1, "x2": x2}
+        for part, line in enumerate(lines)
+        for k, (x1, x2) in enumerate(live.rounded(corner, 3) for corner in line)
+    ]
+    return live.table(corners).encode(ACROSS, UP, order="k:Q", detail="part:N")
+
+
+def contour(network, y0):
+    """The lines in the square on which the network says y0."""
+    stops = np.linspace(-1, 1, 61)
+    grid = np.stack(np.meshgrid(stops, stops), axis=-1).reshape(-1, 2)
+    heights = network(grid.astype("float32")).numpy().reshape(61, 61)
+    lines = contour_generator(stops, stops, heights).lines(y0)
+    return _outlines(lines).mark_line(**live.WANTED)
 
 
 def _silent_halves(kernel, bias):
     """For each unit, the corners of the part of the square in which it is off."""
-    corners = np.array([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]])
-    found = []
-    for part, (w, b) in enumerate(zip(kernel.T, bias)):
-        polygon = []
-        for here, there in zip(corners, np.roll(corners, -1, axis=0)):
-            z_here, z_there = here @ w + b, there @ w + b
-            if z_here <= 0:
-                polygon.append(here)
-            if (z_here <= 0) != (z_there <= 0):
-                polygon.append(here + (there - here) * z_here / (z_here - z_there))
-        if polygon:
-            found += _outline([*polygon, polygon[0]], part)
-    return found
-
-
-def lines_at(network, y0):
-    """The lines in the square on which the network says y0."""
-    axis_values = np.linspace(-1, 1, 61)
-    grid = np.stack(np.meshgrid(axis_values, axis_values), axis=-1).reshape(-1, 2)
-    heights = network(grid.astype("float32")).numpy().reshape(61, 61)
-    lines = contour_generator(axis_values, axis_values, heights).lines(y0)
-    return [row for part, line in enumerate(lines) for row in _outline(line, part)]
-
-
-def _outline(corners, part):
-    x1, x2 = np.transpose(corners)
-    n = len(corners)
-    return rows(part=[part] * n, k=range(n), x1=rounded(x1, 3), x2=rounded(x2, 3))
+    ends, halves = np.array([-1.0, 1.0]), []
+    for w, b in zip(kernel.T, bias):
+        z = w[0] * ends + w[1] * ends[:, np.newaxis] + b
+        polygons, _ = contour_generator(ends, ends, z).filled(-1e9, 0)
+        halves.append([corner for polygon in polygons for corner in polygon])
+    return halves
