@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 import zipfile
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -111,7 +112,8 @@ def reconstruct_on(
     target, start : array_like
         As in `reconstruct`.
     chunk : int, optional
-        How many targets a worker gets at a time, at least 1. Default: four chunks for each thread.
+        How many targets a worker gets at a time, at most; at least 1. Default: four chunks for each
+        thread.
     patience : float
         How many seconds to wait while the cluster has no worker, above 0.
     progress : bool
@@ -154,7 +156,9 @@ def reconstruct_on(
         if chunk is None:
             chunk = math.ceil(len(target) / (CHUNKS * max(1, sum(client.nthreads().values()))))
             chunk = max(1, min(chunk, ENTRIES // math.prod(shape)))
-        parts = [slice(i, i + chunk) for i in range(0, len(target), chunk)]
+        # Of one size, or nearly: a small last one would need a program of its own.
+        ends = np.linspace(0, len(target), math.ceil(len(target) / chunk) + 1).astype(int)
+        parts = [slice(*pair) for pair in pairwise(ends.tolist())]
         with tqdm(total=len(target), disable=not progress, file=sys.stdout, unit="target") as bar:
             found, reason = {}, None
             for i, outcome in _outcomes(client, saved, target, start, parts, options, patience):

@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from distributed import get_task_stream
 from peers import PYTHON
 
 from helpers import river
@@ -145,7 +146,7 @@ def scaling():
 def on_a_cluster():
     """Two workers against one, each a single thread: twelve draws of the summers unseen.
 
-    Returns rows of a table; the last column is for how long the workers' processors were busy.
+    Returns rows of a table; the last column is for how long workers were busy, all taken together.
     """
     measured = piscataquis()
     network = river.new_network(measured, seed=0)
@@ -163,13 +164,14 @@ def on_a_cluster():
         with local_client(workers) as client:
             ask = partial(reconstruct_on, client, model, target, **options)
             ask()  # the workers compile
-            before, times = sum(client.run(time.process_time).values()), []
-            for _ in range(repeats):
+            with get_task_stream(client) as stream:
                 begun = time.perf_counter()
-                ask()
-                times.append(time.perf_counter() - begun)
-            busy = (sum(client.run(time.process_time).values()) - before) / repeats
-        rows.append((workers, len(target), statistics.mean(times), busy))
+                for _ in range(repeats):
+                    ask()
+                took = time.perf_counter() - begun
+            parts = [part for task in stream.data for part in task["startstops"]]
+            busy = sum(p["stop"] - p["start"] for p in parts if p["action"] == "compute")
+        rows.append((workers, len(target), took / repeats, busy / repeats))
     (_, N, alone, busy), (*_, shared, _) = rows
     print(f"river, {N} summers: one worker / two workers: {alone / shared:.2f}")
     print(f"    share of the time in which the one worker is idle: {1 - busy / alone:.3f}")

@@ -122,12 +122,12 @@ def test_a_chunk_that_kills_each_worker_is_named_and_the_rest_kept(client, monke
     start = np.arange(23.0)[:, None] / 8
     start[8] = 8
     with pytest.raises(
-        UnfinishedError, match=r"4 of 23 .*, 8 to 11: each worker .* died"
+        UnfinishedError, match=r"4 of 23 .*, 7 to 10: each worker .* died"
     ) as caught:
         reconstruct_on(client, NEURON, TARGETS, start=start, chunk=4)
     error = caught.value
-    assert error.missing.tolist() == [8, 9, 10, 11]
-    assert error.found.tolist() == [*range(8), *range(12, 23)]
+    assert error.missing.tolist() == [7, 8, 9, 10]
+    assert error.found.tolist() == [*range(7), *range(11, 23)]
     assert_same(reconstruct(NEURON, TARGETS, start=start), error.result, error.found)
 
 
