@@ -54,6 +54,19 @@ class UnfinishedError(RuntimeError):
         Which targets they belong to, in order, counted from 0.
     missing : ndarray of int
         Which targets have no answer.
+
+    Examples
+    --------
+    >>> from distributed import Client
+    >>> from helpers.cluster import reconstruct_on
+    >>> from helpers.training import neuron
+    >>> options = {"dashboard_address": ":0", "silence_logs": "CRITICAL"}
+    >>> with Client(n_workers=0, **options) as nobody:
+    ...     try:
+    ...         reconstruct_on(nobody, neuron(), [1.0, 2.0], start=0.0, patience=0.1)
+    ...     except UnfinishedError as error:
+    ...         print("to do:", error.missing)
+    to do: [0 1]
     """
 
     def __init__(self, reason, result, found, missing):
@@ -79,6 +92,12 @@ def local_client(workers=None):
         Use it in a `with` block, or call its `close` at the end: that stops the processes. In a
         script, all this must stand below ``if __name__ == "__main__":``, because each process
         imports the script.
+
+    Examples
+    --------
+    >>> with local_client(2) as client:
+    ...     print(len(client.nthreads()), "workers")
+    2 workers
     """
     if workers is None:
         workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
@@ -140,6 +159,14 @@ def reconstruct_on(
     Dask gives a chunk whose worker dies to another one, and gives up when its setting
     `distributed.scheduler.allowed-failures` is exceeded. As it suspects all chunks that waited for
     that worker, those are then tried once more, one at a time.
+
+    Examples
+    --------
+    >>> from helpers.cluster import local_client
+    >>> from helpers.training import neuron
+    >>> with local_client(1) as client:
+    ...     reconstruct_on(client, neuron("sigmoid", W=2.0), [0.1, 0.9], start=0.0)
+    Reconstruction(x of shape (2, 1): 2 converged)
     """
     if client is not None and (not isinstance(client, Client) or client.asynchronous):
         raise TypeError(f"client must be a distributed.Client, and not asynchronous: {client!r}")

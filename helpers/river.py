@@ -169,6 +169,13 @@ def of_rain(network, n):
         Takes an array of shape (N, 4 + n, 4): what the network remembers when the days begin, and
         their weather; see :func:`stretches`. Returns the root of the runoff, of shape (N, n, 1).
         By all entries but the rain of the days its derivative is 0: a search leaves them alone.
+
+    Examples
+    --------
+    >>> from helpers.data import piscataquis
+    >>> from helpers.river import new_network
+    >>> of_rain(new_network(piscataquis(), seed=0), 30).output_shape
+    (None, 30, 1)
     """
     norm, lstm, dense = network.layers
     x = keras.Input((4 + whole_number("n", n, least=1), len(WEATHER)))
@@ -196,6 +203,15 @@ def stretches(network, river, days, *, rain):
     -------
     ndarray of shape (N, 4 + n, 4)
         For a model from :func:`of_rain`.
+
+    Examples
+    --------
+    >>> from helpers.data import piscataquis
+    >>> from helpers.river import UNSEEN, new_network, sequences
+    >>> river = piscataquis()
+    >>> summers = sequences(river, UNSEEN)[:, 335:365]
+    >>> stretches(new_network(river, seed=0), river, summers, rain=3.0).shape
+    (13, 34, 4)
     """
     norm, lstm, _ = network.layers
     before = replay(lstm, norm(weather(river)[days[:, :1] + np.arange(-335, 0)]).numpy())
