@@ -195,7 +195,7 @@ def numbers_in_code_and_compared_output(name):
     for cell in code_cells(name):
         for token in tokenize.generate_tokens(io.StringIO(cell.source).readline):
             if token.type == tokenize.NUMBER:
-                found.add(Decimal(token.string.replace("_", "")))
+                found.add(Decimal(token.string.replace("_", "").rstrip("j")))
         for output in cell.outputs:
             for text in re.findall(r"\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?", output.text):
                 found.add(Decimal(text.replace(",", "")))
