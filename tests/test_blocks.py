@@ -48,13 +48,15 @@ def test_the_size_of_a_grain(name):
     assert blocks.size_of_grain(model, model.input_shape[1:], 1) == size
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+WITHOUT_A_RATE, WITH_A_RATE = {}, {"learning_rate": 0.05, "max_iter": 40}
+WITH_A_PRIOR = {"penalty": TotalVariation(1e-3), "max_iter": 30}
+
+
 @pytest.mark.parametrize(
-    "options",
+    ("name", "options"),
     [
-        {},
-        {"learning_rate": 0.05, "max_iter": 40},
-        {"penalty": TotalVariation(1e-3), "max_iter": 30},
+        *((name, each) for name in NETWORKS for each in (WITHOUT_A_RATE, WITH_A_RATE)),
+        *((name, WITH_A_PRIOR) for name in ("line", "small", "image")),
     ],
 )
 def test_a_batch_of_any_size_gives_what_single_calls_give(name, options):
