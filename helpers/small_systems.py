@@ -83,14 +83,10 @@ def _shortest(G, b, tolerance, rows):
         M = tf.einsum("jni,kni->njk", columns, columns)
         M += tf.linalg.diag(tf.cast(~alive, M.dtype))
 
-        def inverse(right):
-            c, p, w, _ = _factor(M, right, 0.0)
-            return _backward(c, p, w)
-
         if rows:
-            least = inverse(tf.einsum("jni,ni->nj", columns, b))
+            least = _solved(M, tf.einsum("jni,ni->nj", columns, b))
             return _backward(columns, picks, least)
-        return tf.einsum("jni,nj->ni", columns, inverse(v))
+        return tf.einsum("jni,nj->ni", columns, _solved(M, v))
 
     y = _backward(columns, picks, v)
     if k == 1:
@@ -98,6 +94,19 @@ def _shortest(G, b, tolerance, rows):
     return tf.cond(
         tf.reduce_all(regular), lambda: y, lambda: tf.where(regular[:, tf.newaxis], y, singular())
     )
+
+
+def _solved(M, b):
+    """Solve M y = b for positive definite M of shape (N, k, k), by elimination (Gauss, Jordan)."""
+    k = M.shape[1]
+
+    def one(j, both):
+        row = both[:, j] / both[:, j, j, tf.newaxis]
+        column = both[:, :, j] - tf.one_hot(j, k, dtype=M.dtype)
+        return j + 1, both - column[:, :, tf.newaxis] * row[:, tf.newaxis]
+
+    both = tf.concat([M, b[:, :, tf.newaxis]], axis=2)
+    return tf.while_loop(lambda j, _: j < k, one, (0, both))[1][:, :, k]
 
 
 def _factor(G, b, tolerance):
