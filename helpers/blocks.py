@@ -25,7 +25,7 @@ WORK = 2**15
 FEWEST, MOST = 16, 1024
 
 # The most grains in a block. A call costs as much as some ten thousand targets of a line.
-GRAINS = 32
+GRAINS = 64
 
 # The same of a small block. Not one: XLA would compile it otherwise, and round otherwise.
 FEW = 2
