@@ -8,7 +8,6 @@ who computes which, nor in what order; and a chunk whose worker dies is given to
 import contextlib
 import inspect
 import math
-import os
 import sys
 import tempfile
 import threading
@@ -21,6 +20,7 @@ import numpy as np
 from tqdm import tqdm
 
 from helpers.backend import keras, tf
+from helpers.blocks import cores
 from helpers.graph import all_layers
 from helpers.models import as_targets, check_model, input_and_output_shape
 from helpers.reconstruction import Reconstruction, as_starts, reconstruct
@@ -84,7 +84,7 @@ def local_client(workers=None):
     Parameters
     ----------
     workers : int, optional
-        How many, at least 1. Default: as many as this process may use cores.
+        How many, at least 1. Default: `helpers.blocks.cores`, those that this process may use.
 
     Returns
     -------
@@ -100,8 +100,7 @@ def local_client(workers=None):
     2 workers
     """
     if workers is None:
-        workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
-        workers = workers or os.cpu_count()
+        workers = cores()
     return Client(
         n_workers=whole_number("workers", workers, least=1),
         threads_per_worker=1,

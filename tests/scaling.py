@@ -179,11 +179,15 @@ def on_a_cluster():
 
 
 def save(path, head, rows):
-    """Leave rows of a table in a .csv file, with the date and the machine behind each."""
+    """Leave rows of a table in a .csv file, behind other machines' rows, with date and machine."""
     made = datetime.date.today().isoformat(), processor()
+    head, others = [*head, "date", "machine"], []
+    if path.exists():
+        with open(path, newline="", encoding="utf-8") as file:
+            others = [row for row in csv.reader(file) if row[-1] not in (head[-1], made[-1])]
     with open(path, "w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
-        table.writerow([*head, "date", "machine"])
+        table.writerows([head, *others])
         for row in rows:
             cells = [f"{each:.3g}" if isinstance(each, float) else each for each in row]
             table.writerow([*cells, *made])
