@@ -97,7 +97,10 @@ def _shortest(G, b, tolerance, rows):
 
 
 def _solved(M, b):
-    """Solve M y = b for positive definite M of shape (N, k, k), by elimination (Gauss, Jordan)."""
+    """Solve M y = b for positive definite M of shape (N, k, k), by elimination (Gauss, Jordan).
+
+    The inverse solves once more for what rounding has left, as the rows may differ by decades.
+    """
     k = M.shape[1]
 
     def one(j, both):
@@ -105,8 +108,10 @@ def _solved(M, b):
         column = both[:, :, j] - tf.one_hot(j, k, dtype=M.dtype)
         return j + 1, both - column[:, :, tf.newaxis] * row[:, tf.newaxis]
 
-    both = tf.concat([M, b[:, :, tf.newaxis]], axis=2)
-    return tf.while_loop(lambda j, _: j < k, one, (0, both))[1][:, :, k]
+    both = tf.concat([M, tf.eye(k, batch_shape=[M.shape[0]], dtype=M.dtype)], axis=2)
+    inverse = tf.while_loop(lambda j, _: j < k, one, (0, both))[1][:, :, k:]
+    y = _times(inverse, b)
+    return y + _times(inverse, b - _times(M, y))
 
 
 def _factor(G, b, tolerance):
