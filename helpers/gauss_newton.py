@@ -55,7 +55,6 @@ def new_loop(model, penalty, form, kept_iterates, whole):
     answer, x_shape = answer_of(model, form.space), form.x_shape
     N, n, k = x_shape[0], int(np.prod(x_shape[1:])), form.k
     eps = resolution(model)
-    refine = eps < 1e-10
     assert penalty is None or isinstance(penalty, L2)
     pull = 0.0 if penalty is None else float(penalty.weight)
     row = wide(form.x_dtype)
@@ -130,13 +129,13 @@ def new_loop(model, penalty, form, kept_iterates, whole):
             A = J64 * (s * free)[:, tf.newaxis, :]
             b = -r - tf.linalg.matvec(J64, fixed) if bounded else -r
             if not pull:
-                return s * free * nearest(A, b, damping, eps, refine)
+                return s * free * nearest(A, b, damping, eps)
             # With an L2 penalty every input has a spring: the system in units of their strength.
             h = pull * s**2 + damping[:, tf.newaxis]
             home = free * pull * s * (centre - flat(x)) / h
             A = A / tf.sqrt(h)[:, tf.newaxis, :]
             rest = b - tf.linalg.matvec(J64, s * free * home)
-            u = home + nearest(A, rest, tf.ones(N, tf.float64), eps, refine) / tf.sqrt(h)
+            u = home + nearest(A, rest, tf.ones(N, tf.float64), eps) / tf.sqrt(h)
             return s * free * u
 
         def step(x, r, J64, g, damping):
