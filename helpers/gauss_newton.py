@@ -206,31 +206,32 @@ def new_loop(model, penalty, form, kept_iterates, whole):
                 (FLAT, flat_here),
             ):
                 verdict = tf.where(holds, reason, verdict)
-            running = code == RUNNING
-            code = tf.where(running, verdict, code)
-            going = (code == RUNNING) & accepted
+            code = tf.where(code == RUNNING, verdict, code)
+            # What follows hangs on two counters, so that XLA computes their long reasons once.
+            before = n_iter
+            n_iter += tf.cast((code == RUNNING) & accepted, tf.int32)
+            going = n_iter > before
             code = tf.where(going & close, CONVERGED, code)
+            refused = (code == RUNNING) & ~going
 
             # The damping that follows.
             crept = gained < NOTHING * cost
-            slow = tf.where(running & accepted, tf.where(crept, slow + 1, 0), slow)
+            slow = tf.where(going, tf.where(crept, slow + 1, 0), slow)
             ratio = gained / tf.where(promised > 0, promised, 1.0)
             less = tf.where(ratio > 0.75, damping / 8, damping)
             less = tf.where(ratio > 0.95, damping / 64, less)
             less = tf.where(less >= 1e-7 * top, less, 0.0)
             less = tf.where(better & (ratio < 0.25), 2 * tf.maximum(damping, FIRST * top), less)
             more = tf.where(damping == 0, FIRST * top, damping * growth)
-            damping = tf.where(running, tf.where(accepted, less, more), damping)
-            growth = tf.where(
-                running, tf.where(~accepted, tf.minimum(4 * growth, MOST_GROWTH), 4.0), growth
-            )
+            damping = tf.where(going, less, tf.where(refused, more, damping))
+            growth = tf.where(refused, tf.minimum(4 * growth, MOST_GROWTH), growth)
+            growth = tf.where(going, tf.constant(4.0, growth.dtype), growth)
 
             x = tf.where(beside(going, x), moved, x)
             r, J, cost, noise = (
                 tf.where(beside(going, old), new, old)
                 for old, new in ((r, r_new), (J, J_new), (cost, cost_new), (noise, noise_new))
             )
-            n_iter += tf.cast(going, tf.int32)
             if kept_iterates:
                 path, counts = path.write(i, x), counts.write(i, n_iter)
             return (
