@@ -140,28 +140,23 @@ def new_loop(model, penalty, form, kept_iterates, whole):
 
         def step(x, r, J64, g, damping):
             free, fixed = free_of(x, g), tf.zeros((N, n), tf.float64)
-            d = solve(x, r, J64, free, fixed, damping)
             if not bounded:
-                return d
+                return solve(x, r, J64, free, fixed, damping)
 
-            def beyond(d, free):
+            def once_more(i, anew, d, free, fixed):
+                step = fixed + solve(x, r, J64, free, fixed, damping)
+                d = tf.where(anew[:, tf.newaxis], step, d)
                 there = flat(x) + d
-                return (free > 0) & ((there < low) | (there > high))
-
-            def once_more(i, d, free, fixed):
-                out = beyond(d, free)
-                fixed = tf.where(out, tf.clip_by_value(flat(x) + d, low, high) - flat(x), fixed)
+                out = (free > 0) & ((there < low) | (there > high))
+                fixed = tf.where(out, tf.clip_by_value(there, low, high) - flat(x), fixed)
                 free = tf.where(out, tf.zeros_like(free), free)
-                changed = tf.reduce_any(out, axis=1)[:, tf.newaxis]
-                anew = fixed + solve(x, r, J64, free, fixed, damping)
-                return i + 1, tf.where(changed, anew, d), free, fixed
+                return i + 1, tf.reduce_any(out, axis=1), d, free, fixed
 
-            _, d, _, _ = tf.while_loop(
-                lambda i, d, free, fixed: (i < PASSES) & tf.reduce_any(beyond(d, free)),
+            return tf.while_loop(
+                lambda i, anew, *_: (i <= PASSES) & tf.reduce_any(anew),
                 once_more,
-                (0, d, free, fixed),
-            )
-            return d
+                (0, tf.fill((N,), True), fixed, free, fixed),
+            )[2]
 
         def trial(i, x, code, n_iter, damping, growth, slow, r, J, cost, noise, path, counts):
             J64 = tf.cast(J, tf.float64)

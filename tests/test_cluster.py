@@ -71,7 +71,7 @@ def test_whatever_is_asked_reaches_the_workers(client):
     target = np.ma.array(rng.uniform(-2, 2, (9, 2)), mask=rng.random((9, 2)) < 0.3)
     target.mask[:, 0] &= ~target.mask[:, 1]
     options = {"start": rng.uniform(-1, 1, (9, 2)), "bounds": (-1, [1, 2]), "max_iter": 8}
-    options["penalty"] = L2(0.01)
+    options |= {"penalty": L2(0.01), "learning_rate": 0.1}
     alone = reconstruct(model, target, **options)
     assert_same(alone, reconstruct_on(client, model, target, chunk=4, **options))
 
