@@ -80,7 +80,7 @@ def _inverse(G, tolerance, rows):
 def _swept(G, tolerance):
     """The inverse of the rows and columns of G that do not depend on each other, and those that do.
 
-    Each sweep makes one row of the inverse (Beaton), of G scaled to a diagonal of ones.
+    Each sweep makes one row of the inverse (Beaton, 1964), of G scaled to a diagonal of ones.
 
     Returns
     -------
@@ -98,6 +98,7 @@ def _swept(G, tolerance):
         p, pivot = tf.argmax(left, axis=1, output_type=tf.int32), tf.reduce_max(left, axis=1)
         pick = tf.one_hot(p, k, dtype=G.dtype)
         there = (pivot > tolerance)[:, tf.newaxis]
+        # S is symmetric throughout. At the pivot d the change leaves −1/d, beside it row / d.
         row = tf.gather(S, p, batch_dims=1) - pick
         share = row / tf.where(there, pivot[:, tf.newaxis], 1.0)
         change = row[:, :, tf.newaxis] * share[:, tf.newaxis]
