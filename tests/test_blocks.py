@@ -142,9 +142,9 @@ def test_an_error_in_a_block_ends_the_others_and_comes_out(monkeypatch, cores, a
 
 
 def test_progress_counts_targets_where_there_are_many(capsys):
-    model, target, start = asked("small", 2000)
-    quiet = reconstruct(model, target, start=start)
-    shown = reconstruct(model, target, start=start, progress=True)
+    model, target, start = asked("line", 2000)
+    quiet = reconstruct(model, target, start=start, **WITH_A_RATE)
+    shown = reconstruct(model, target, start=start, progress=True, **WITH_A_RATE)
     captured = capsys.readouterr()
     assert "2000/2000" in captured.out
     assert captured.err == ""

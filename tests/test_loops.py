@@ -76,19 +76,20 @@ def set_variable(model):
     layer._tracker.lock()
 
 
+CHANGES = [
+    (lambda: K.LayerNormalization(), set_norm),
+    (lambda: Times(2.0), set_factor),
+    (lambda: K.Dense(2, Bend(0.5)), set_bend),
+    (lambda: K.Dense(2, functools.partial(keras.activations.elu, alpha=1.0)), set_partial),
+    (lambda: K.LeakyReLU(negative_slope=0.1), set_slope),
+    (lambda: sequence(Times(2.0)), set_inner),
+    (lambda: K.Dense(2), set_variable),
+]
+
+
 @pytest.mark.parametrize(
-    ("layer", "change"),
-    [
-        (lambda: K.LayerNormalization(), set_norm),
-        (lambda: Times(2.0), set_factor),
-        (lambda: K.Dense(2, Bend(0.5)), set_bend),
-        (lambda: K.Dense(2, functools.partial(keras.activations.elu, alpha=1.0)), set_partial),
-        (lambda: K.LeakyReLU(negative_slope=0.1), set_slope),
-        (lambda: sequence(Times(2.0)), set_inner),
-        (lambda: K.Dense(2), set_variable),
-    ],
+    ("layer", "change", "rate"), [*((*each, 0.05) for each in CHANGES), (*CHANGES[0], None)]
 )
-@pytest.mark.parametrize("rate", [None, 0.05])
 def test_a_setting_that_changes_the_answer_is_noticed(layer, change, rate):
     model = sequence(layer(), K.Dense(1))
     options = {"start": [[-0.6, 0.3]], "learning_rate": rate, "max_iter": 1, "rtol": 0}
@@ -149,15 +150,14 @@ class Foreign(K.Layer):
 
 @pytest.mark.filterwarnings("default:XLA cannot compile")
 @pytest.mark.parametrize(
-    ("layers", "shape"),
+    ("layers", "shape", "options"),
     [
-        ([K.Resizing(4, 4, interpolation="nearest"), K.Flatten()], (2, 2, 1)),
-        ([K.Resizing(4, 4, interpolation="bicubic"), K.Flatten()], (2, 2, 1)),
-        ([Foreign()], (3,)),
+        ([K.Resizing(4, 4, interpolation="nearest"), K.Flatten()], (2, 2, 1), {}),
+        ([K.Resizing(4, 4, interpolation="bicubic"), K.Flatten()], (2, 2, 1), {}),
+        ([Foreign()], (3,), {}),
+        ([Foreign()], (3,), {"learning_rate": 0.02}),
+        ([Foreign()], (3,), {"target": np.inf, "bounds": (0, 1)}),
     ],
-)
-@pytest.mark.parametrize(
-    "options", [{}, {"learning_rate": 0.02}, {"target": np.inf, "bounds": (0, 1)}]
 )
 def test_what_xla_refuses_runs_without_it_and_is_said_once(layers, shape, options):
     model = sequence(*layers, K.Dense(1), shape=shape)
