@@ -203,9 +203,9 @@ def new_loop(model, penalty, form, kept_iterates, whole):
                 verdict = tf.where(holds, reason, verdict)
             code = tf.where(code == RUNNING, verdict, code)
             # What follows hangs on two counters, so that XLA computes their long reasons once.
-            before = n_iter
+            made = n_iter
             n_iter += tf.cast((code == RUNNING) & accepted, tf.int32)
-            going = n_iter > before
+            going = n_iter > made
             code = tf.where(going & close, CONVERGED, code)
             refused = (code == RUNNING) & ~going
 
