@@ -6,9 +6,11 @@ import os
 import re
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import pypdfium2 as pdfium
 import pytest
 from filelock import FileLock
 from hypothesis import settings
@@ -145,6 +147,13 @@ def visit():
         return page, complaints
 
     return visit
+
+
+def texts_of(path):
+    """The text of each page of a PDF."""
+    with pdfium.PdfDocument(path) as document:
+        texts = [page.get_textpage().get_text_range() for page in document]
+    return [unicodedata.normalize("NFKC", text).replace("\r\n", "\n") for text in texts]
 
 
 def first_view(browser, path):

@@ -151,7 +151,7 @@ FAILURES = {  # chapter: what its third cell does; the name and the message that
     "fails": ("x / 0", "ZeroDivisionError", "division by zero"),
     "reads": ("open('/home' + '/somebody' + '/data' + '.csv')", "FileNotFoundError", "data.csv"),
     "killed": ("import os; os.kill(os.getpid(), 9)", "DeadKernelError", "ended from outside"),
-    "endless": ("import time; time.sleep(3600)", "TimeoutError", "did not end within 15 seconds"),
+    "waits": ("import time; time.sleep(3600)", "TimeoutError", "did not end within 15 seconds"),
     "loud": ("import sys; print('al' + 'as', file=sys.stderr)", "stderr", "alas"),
 }
 

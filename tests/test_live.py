@@ -54,8 +54,6 @@ FIGURES = {
     "fig-poses": "book/12_faces.html",
 }
 
-for_each_figure = pytest.mark.parametrize("name", FIGURES)
-
 
 def specifications(path):
     scripts = pdf.read(path).select("script[data-live]")
@@ -204,6 +202,14 @@ def show(open_figure):
     yield show
     for figure in shown:
         figure.page.close()
+
+
+@pytest.fixture(scope="module", params=FIGURES)
+def each_figure(request, open_figure):
+    """Each of the figures in turn, opened once for all tests that ask for it."""
+    figure = open_figure(request.param)
+    yield figure
+    figure.page.close()
 
 
 # --- parity ------------------------------------------------------------------------------------
@@ -849,9 +855,8 @@ def test_a_phrase_in_the_caption_sets_the_figure_and_moves_nothing(show):
     assert phrase.bounding_box() == before
 
 
-@for_each_figure
-def test_every_control_is_labelled_and_works_by_keyboard(show, name):
-    figure = show(name)
+def test_every_control_is_labelled_and_works_by_keyboard(each_figure):
+    figure = each_figure
     sliders = figure.box.locator("input[type=range]")
     assert sliders.count() >= 1
     for i in range(sliders.count()):
@@ -1016,20 +1021,22 @@ def test_the_vega_scripts_are_loaded_once_when_a_figure_comes_near(context, page
     page.close()
 
 
-@for_each_figure
-def test_without_scripts_and_on_paper_there_is_a_still_picture(browser, pages, show, name):
+def test_on_paper_there_is_a_still_picture(each_figure):
+    still, live = (each_figure.box.locator(part) for part in ("img.drawn-light", ".live"))
+    assert not still.is_visible()
+    each_figure.page.emulate_media(media="print")
+    assert still.is_visible()
+    assert not live.is_visible()
+
+
+def test_without_scripts_there_is_a_still_picture(browser, pages):
     context = browser.new_context(offline=True, java_script_enabled=False)
     page = context.new_page()
-    page.goto(pages[FIGURES[name]].as_uri())
-    page.locator(f"#{name}").scroll_into_view_if_needed()
-    assert page.locator(f"#{name} img.drawn-light").is_visible()
+    for name, file in FIGURES.items():
+        page.goto(pages[file].as_uri())
+        page.locator(f"#{name}").scroll_into_view_if_needed()
+        assert page.locator(f"#{name} img.drawn-light").is_visible(), name
     context.close()
-
-    figure = show(name)
-    assert not figure.box.locator("img.drawn-light").is_visible()
-    figure.page.emulate_media(media="print")
-    assert figure.box.locator("img.drawn-light").is_visible()
-    assert not figure.box.locator(".live").is_visible()
 
 
 def test_figures_on_a_dark_page_have_no_light_frame(browser, pages):

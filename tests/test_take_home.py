@@ -4,13 +4,13 @@ import os
 import re
 import subprocess
 import sys
-import unicodedata
 import zipfile
 
 import nbformat
 import pdf
 import pytest
 from bs4 import BeautifulSoup
+from conftest import texts_of
 from pypdf import PdfReader
 
 
@@ -83,9 +83,7 @@ def printed(pages, browser, tmp_path_factory):
     """The PDF, with the text of its pages."""
     path = tmp_path_factory.mktemp("pdf") / "book.pdf"
     pdf.write(path, browser)
-    reader = PdfReader(path)
-    texts = [unicodedata.normalize("NFKC", page.extract_text()) for page in reader.pages]
-    return reader, [re.sub(r"^\d+\n", "", text) for text in texts]  # without the page number
+    return PdfReader(path), [re.sub(r"^\d+\n", "", text) for text in texts_of(path)]  # no numbers
 
 
 def squeezed(text):
@@ -116,7 +114,8 @@ def flat(outline):
 
 def test_the_contents_give_the_right_pages(printed):
     reader, texts = printed
-    listed = next(text for text in texts if text.startswith("Contents"))
+    contents = next(i for i, text in enumerate(texts) if squeezed(text).startswith("Contents"))
+    listed = reader.pages[contents].extract_text()  # in lines, which pdfium takes for columns
     places = {}
     for entry in flat(reader.outline):  # the solutions have headings of the same names, later
         places.setdefault(entry.title, reader.get_destination_page_number(entry))

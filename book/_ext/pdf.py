@@ -2,8 +2,8 @@
 
 The articles of the built pages are joined into one document, with `print.css`
 as its only style, and printed by Chromium. Solutions move to the end. The
-document is printed twice: the first time tells the page numbers that the
-contents need.
+document is set once and printed twice: the first time tells the page numbers
+that the contents need.
 """
 
 import shutil
@@ -96,7 +96,7 @@ def move_solutions(article, appendix, soup):
         appendix.append(solution)
 
 
-def document(contents, numbers):
+def document(contents):
     """The whole book as one HTML document: str."""
     front = BeautifulSoup(COVER, "html.parser")
     first = contents["parts"][0]["chapters"][0]["file"]
@@ -114,9 +114,7 @@ def document(contents, numbers):
         entry = front.new_tag("li", attrs={"class": style})
         link = front.new_tag("a", href=f"#{target}")
         link.string = text
-        number = front.new_tag("span")
-        number.string = str(numbers.get(target, ""))
-        entry.extend([link, number])
+        entry.extend([link, front.new_tag("span")])
         listing.append(entry)
 
     for name, article in articles(contents):
@@ -151,10 +149,27 @@ COVER = f"""<!DOCTYPE html>
 </body></html>"""
 
 
-def print_to(path, contents, page, numbers):
-    """Print the document; return the page on which each place is found."""
+NUMBER_CONTENTS = """places => document.querySelectorAll("#contents li")
+    .forEach(({firstChild: link, lastChild: number}) => {
+        number.textContent = places[link.getAttribute("href").slice(1)] ?? "";
+    })"""
+
+
+def places(path):
+    """The page on which each place of a PDF is found: {name: number}."""
+    reader = PdfReader(path)
+    return {
+        name.lstrip("/"): reader.get_destination_page_number(place) + 1
+        for name, place in reader.named_destinations.items()
+    }
+
+
+def write(path, browser):
+    """Write the PDF of the built book."""
+    contents = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
     source = HTML / "book" / "_print.html"
-    source.write_text(document(contents, numbers), encoding="utf-8")
+    source.write_text(document(contents), encoding="utf-8")
+    page = browser.new_page()
     try:
         page.goto(source.as_uri())
         page.evaluate("() => MathJax.startup.promise")
@@ -162,27 +177,15 @@ def print_to(path, contents, page, numbers):
         page.evaluate(
             "Promise.all([...document.images].map(image => image.decode()))"
         )
+        page.pdf(path=path, prefer_css_page_size=True)
+        page.evaluate(NUMBER_CONTENTS, places(path))
         page.pdf(
             path=path, prefer_css_page_size=True, outline=True, tagged=True
         )
     finally:
+        page.close()
         source.unlink()
-    reader = PdfReader(path)
-    places = reader.named_destinations.items()
-    return {
-        name.lstrip("/"): reader.get_destination_page_number(place) + 1
-        for name, place in places
-    }
-
-
-def write(path, browser):
-    """Write the PDF of the built book."""
-    contents = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
-    page = browser.new_page()
-    numbers = print_to(path, contents, page, {})
-    print_to(path, contents, page, numbers)
-    page.close()
-    writer = PdfWriter(clone_from=path)
+    writer = PdfWriter(path, incremental=True)
     writer.add_metadata({"/Author": "the authors of the book"})
     writer.write(path)
 
