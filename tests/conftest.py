@@ -1,6 +1,7 @@
 """What several test modules share: errors by name, the built book, a browser to read it with."""
 
 import contextlib
+import functools
 import gzip
 import os
 import re
@@ -149,6 +150,12 @@ def visit():
     return visit
 
 
+@functools.cache
+def parsed(path):
+    """A built page, parsed once for all tests, which must leave it as it is."""
+    return pdf.read(path)
+
+
 def texts_of(path):
     """The text of each page of a PDF."""
     with pdfium.PdfDocument(path) as document:
@@ -157,21 +164,27 @@ def texts_of(path):
 
 
 def first_view(browser, path):
-    """What a page loads before the reader scrolls: {file name: bytes, zipped where that helps}."""
+    """What a page loads before the reader scrolls: {file name: bytes}, as they weigh."""
     context = browser.new_context(offline=True, viewport={"width": 1280, "height": 900})
     page = context.new_page()
     asked = set()
-    page.on("request", lambda request: asked.add(unquote(urlsplit(request.url).path)))
+    page.on("request", lambda request: asked.add(request.url))
     page.goto(path.as_uri())
     page.wait_for_load_state("load")
     page.evaluate("() => window.MathJax?.startup?.promise")
     page.wait_for_timeout(500)
     context.close()
-    files = [Path(name) for name in asked if Path(name).is_file()]
+    return weights(asked)
+
+
+def weights(urls):
+    """What files weigh on their way to a reader: {file name: bytes, zipped where that helps}."""
+    files = [Path(unquote(urlsplit(url).path)) for url in urls]
     packed = (".woff", ".woff2", ".png")
     return {
         file.name: len(
             file.read_bytes() if file.suffix in packed else gzip.compress(file.read_bytes(), 6)
         )
         for file in files
+        if file.is_file()
     }

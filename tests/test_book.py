@@ -8,9 +8,8 @@ import sys
 import urllib.parse
 from pathlib import Path
 
-import pdf
 import pytest
-from conftest import CONTENTS, HTML, ROOT, failed
+from conftest import CONTENTS, HTML, ROOT, failed, parsed
 
 
 class Page(html.parser.HTMLParser):
@@ -59,7 +58,7 @@ def test_no_page_loads_anything_from_elsewhere(pages):
     for name, path in pages.items():
         external = [url for url in Page(path).loads if re.match(r"(?:\w+:)?//", url)]
         assert not external, f"{name} loads {external}"
-        inline = " ".join(script.get_text() for script in pdf.read(path).select("script"))
+        inline = " ".join(script.get_text() for script in parsed(path).select("script"))
         for opening in ("'http", '"http', "`http"):
             assert opening not in inline, f"a script on {name} names an address"
 
@@ -71,17 +70,17 @@ def test_no_style_sheet_loads_anything_from_elsewhere(pages):
 
 
 def test_links_and_images_lead_somewhere(pages):
-    parsed = {path: Page(path) for path in pages.values()}
+    whole = {path: Page(path) for path in pages.values()}
     for name, path in pages.items():
-        for url in parsed[path].links + parsed[path].loads:
+        for url in whole[path].links + whole[path].loads:
             link = urllib.parse.urlsplit(url)
             if link.scheme or url == "#":
                 continue
             target = (path.parent / urllib.parse.unquote(link.path)) if link.path else path
             assert target.is_file(), f"{name} leads to {url}, which is not there"
-            if link.fragment and target in parsed:
+            if link.fragment and target in whole:
                 fragment = urllib.parse.unquote(link.fragment)
-                assert fragment in parsed[target].ids, f"{name} leads to {url}: no such place"
+                assert fragment in whole[target].ids, f"{name} leads to {url}: no such place"
 
 
 def test_figures_have_their_alt_texts(pages):
@@ -119,18 +118,18 @@ NO_ADDRESS = ("Erhan", "Kelly", "Linden", "Witkovský")  # that could be confirm
 
 
 def test_the_works_cited_lead_to_their_sources(pages):
-    works = pdf.read(pages["book/bibliography.html"]).select("div.citation")
+    works = parsed(pages["book/bibliography.html"]).select("div.citation")
     assert len(works) >= 30
     for work in works:
         assert work.select("a.external") or any(name in work.get_text() for name in NO_ADDRESS)
 
 
 def test_the_title_page_shows_pictures_that_lead_to_where_they_are_from(pages):
-    glimpses = pdf.read(pages["book/index.html"]).select("ul.glimpses a")
+    glimpses = parsed(pages["book/index.html"]).select("ul.glimpses a")
     assert len(glimpses) == 3
     for link in glimpses:
         page, place = link["href"].split("#")
-        figure = pdf.read(pages[f"book/{page}"]).find(id=place)
+        figure = parsed(pages[f"book/{page}"]).find(id=place)
         drawings = {Path(image["src"]).stem for image in figure.select("img")}
         light, dark = (Path(image["src"]).stem for image in link.select("img"))
         assert re.sub(r"-\d+-\d+$", "", light) in drawings
@@ -139,11 +138,11 @@ def test_the_title_page_shows_pictures_that_lead_to_where_they_are_from(pages):
 
 
 def test_the_overview_of_the_helpers_leads_to_each_of_them(pages):
-    listed = [a["href"].split("#")[-1] for a in pdf.read(pages["book/helpers.html"]).select("td a")]
+    listed = [a["href"].split("#")[-1] for a in parsed(pages["book/helpers.html"]).select("td a")]
     assert listed[0] == "helpers.reconstruction.reconstruct"
     described = []
     for name in ("search", "formulas", "figures"):
-        page = pdf.read(pages[f"book/helpers_{name}.html"])
+        page = parsed(pages[f"book/helpers_{name}.html"])
         described += [sign["id"] for sign in page.select("section > dl.py > dt.sig")]
         assert len(page.select("a:has(> .viewcode-link)")) >= 10
     assert set(described) - set(listed) == {"helpers.small_systems.nearest"}  # behind the search
@@ -156,7 +155,7 @@ CALLED = {"01_dataset": "noisy_line", "03_reconstruction": "reconstruct", "09_ls
 
 @pytest.mark.parametrize(("chapter", "helper"), CALLED.items())
 def test_a_chapter_leads_to_the_helpers_that_it_calls(pages, chapter, helper):
-    page = pdf.read(pages[f"book/{chapter}.html"])
+    page = parsed(pages[f"book/{chapter}.html"])
     links = page.select('.cell_input a[href^="helpers_"]')
     assert helper in {link["href"].rsplit(".", 1)[-1] for link in links}
     assert len({link["href"] for link in links}) == len(links)  # each once

@@ -12,10 +12,9 @@ import sys
 from urllib.parse import parse_qsl
 
 import numpy as np
-import pdf
 import pytest
 from bs4 import BeautifulSoup
-from conftest import ROOT, refused_by_name
+from conftest import ROOT, parsed, refused_by_name
 from numpy.polynomial import Polynomial
 from PIL import Image
 from playwright.sync_api import expect
@@ -56,7 +55,7 @@ FIGURES = {
 
 
 def specifications(path):
-    scripts = pdf.read(path).select("script[data-live]")
+    scripts = parsed(path).select("script[data-live]")
     return {script["data-live"]: script.get_text() for script in scripts}
 
 
@@ -781,7 +780,7 @@ def test_every_button_in_the_text_sets_a_control_to_a_value_it_can_take(pages):
             for p in json.loads(specifications(pages[page])[name])["params"]
             if "bind" in p
         }
-        for button in pdf.read(pages[page]).select(f'button[data-state^="{name}?"]'):
+        for button in parsed(pages[page]).select(f'button[data-state^="{name}?"]'):
             for control, value in parse_qsl(button["data-state"].partition("?")[2]):
                 bind = controls[control]
                 if bind["input"] == "range":

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from conftest import CONTENTS, HTML, failed, first_view, pdf, texts_of
+from conftest import CONTENTS, HTML, failed, parsed, pdf, texts_of, weights
 
 pytestmark = pytest.mark.browser
 
@@ -46,9 +46,13 @@ def test_a_page_serves_every_reader_from_disk_with_the_network_off(pages, browse
     """In light and dark, wide and narrow: whole, no wider than the screen, and axe content."""
     context = browser.new_context(offline=True, viewport={"width": 1280, "height": 900})
     path = dict.__getitem__(pages, name)  # a chapter that failed has its page, too
+    urls = set()
+    context.on("request", lambda request: urls.add(request.url))
     page, complaints = visit(context, path)
-    if name in CHAPTERS and not failed(path):
+    page.wait_for_timeout(500)
+    if name == "book/index.html" or (name in CHAPTERS and not failed(path)):
         assert page.locator("article figure").first.bounding_box()["y"] <= 1200
+        assert_that_little_is_loaded(path, weights(urls))
 
     def show(theme, width):
         resized = width != page.viewport_size["width"]
@@ -96,6 +100,21 @@ CUT_AT_320 = """[...document.querySelectorAll('article p, article li, article im
     .map(e => e.outerHTML.slice(0, 100))"""
 
 
+def assert_that_little_is_loaded(path, loaded):
+    """Before one scrolls."""
+    title_page = path.stem == "index"
+    assert ("vega.js" in loaded) == title_page
+    assert sum(loaded.values()) <= (700_000 if title_page else 520_000), loaded
+    page = parsed(path)
+    for image in page.select("img[src*=_images]"):
+        assert image["loading"] == "lazy"
+        assert float(image["width"]) > 0  # room is kept
+        assert float(image["height"]) > 0
+    drawings = [file for file in loaded if file.endswith(".svg") and len(file) > 60]
+    in_all = len(page.select(".drawn-light"))
+    assert len(drawings) < in_all or (title_page and len(drawings) == in_all)
+
+
 def unset_formulas(page):
     """What MathJax has not set or not understood, and TeX or roles in the text."""
     return page.evaluate(
@@ -113,7 +132,7 @@ def unset_formulas(page):
 
 
 def test_there_are_formulas(pages):
-    assert sum(len(pdf.read(path).select(".math.notranslate")) for path in pages.values()) > 50
+    assert sum(len(parsed(path).select(".math.notranslate")) for path in pages.values()) > 50
 
 
 OVERFLOWING = """[...document.querySelectorAll('article *')]
@@ -363,28 +382,10 @@ def test_every_term_in_the_text_is_explained(pages):
         assert r"\(" not in page.get_text(), name
 
 
-def test_a_page_loads_little_before_one_scrolls(pages, browser):
-    chapters = [path for name, path in pages.items() if re.match(r"book/\d", name)]
-    assert len(chapters) >= 4
-    for path in (*chapters, pages["book/index.html"]):
-        loaded = first_view(browser, path)
-        assert ("vega.js" in loaded) == (path.stem == "index")
-        assert sum(loaded.values()) <= (700_000 if path.stem == "index" else 520_000), loaded
-        page = pdf.read(path)
-        for image in page.select("img[src*=_images]"):
-            assert image["loading"] == "lazy"
-            assert float(image["width"]) > 0  # room is kept
-            assert float(image["height"]) > 0
-        drawings = [name for name in loaded if name.endswith(".svg") and len(name) > 60]
-        assert len(drawings) <= len(page.select(".drawn-light"))
-        if path in chapters:  # some are below the fold
-            assert len(drawings) < len(page.select(".drawn-light"))
-
-
 def test_pages_describe_themselves(pages):
     titles, descriptions = [], []
     for name, path in read(pages).items():
-        page = pdf.read(path)
+        page = parsed(path)
         assert page.html["lang"] == "en"
         titles.append(page.title.get_text().strip())
         if name.startswith("book/"):

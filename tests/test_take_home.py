@@ -9,8 +9,7 @@ import zipfile
 import nbformat
 import pdf
 import pytest
-from bs4 import BeautifulSoup
-from conftest import texts_of
+from conftest import parsed, texts_of
 from pypdf import PdfReader
 
 
@@ -41,7 +40,7 @@ def test_it_says_which_python_it_needs_wherever_that_is_asked(contents_of_zip, p
         int, re.search(r"requires-python = \">=3\.(\d+),<3\.(\d+)\"", project).groups()
     )
     needed = f"Python 3.{first} to 3.{beyond - 1}"
-    title_page = pdf.read(pages["book/index.html"]).get_text()
+    title_page = parsed(pages["book/index.html"]).get_text()
     assert needed in re.sub(r"\s+", " ", title_page)
     assert needed in (contents_of_zip / "README.txt").read_text()
     assert needed in (pdf.ROOT / "Makefile").read_text(encoding="utf-8")
@@ -49,7 +48,7 @@ def test_it_says_which_python_it_needs_wherever_that_is_asked(contents_of_zip, p
 
 
 def test_the_title_page_leads_to_the_pdf_or_says_how_to_make_it(pages):
-    page = pdf.read(pages["book/index.html"])
+    page = parsed(pages["book/index.html"])
     there = (pdf.HTML / pdf.NAME).is_file()
     assert bool(page.select(f'a[href="../{pdf.NAME}"]')) == there
     assert ("make pdf" in page.get_text()) == (not there)
@@ -99,7 +98,7 @@ def test_the_pdf_names_itself_and_outlines_the_chapters(printed, pages):
     outline = {squeezed(entry.title) for entry in flat(reader.outline)}
     for name, path in pages.items():
         if name.startswith("book/"):
-            soup = BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
+            soup = parsed(path)
             title = soup.select_one("article h1").get_text().rstrip("#")
             assert squeezed(title) in outline, name
 
@@ -133,7 +132,7 @@ def test_nothing_is_missing_from_the_pdf(printed, pages):
     for name, path in pages.items():
         if not name.startswith("book/"):
             continue
-        soup = BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
+        soup = parsed(path)
         for caption in soup.select("figcaption .caption-number"):
             assert squeezed(caption.get_text()) in whole, f"{name}: {caption.get_text()}"
         for code in soup.select(".cell_input details:not(.check) pre"):
