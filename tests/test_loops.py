@@ -92,21 +92,13 @@ CHANGES = [
 )
 def test_a_setting_that_changes_the_answer_is_noticed(layer, change, rate):
     model = sequence(layer(), K.Dense(1))
-    start = tf.constant([[-0.6, 0.3]])
-    options = {"start": start.numpy(), "learning_rate": rate, "max_iter": 1, "rtol": 0}
+    options = {"start": [[-0.6, 0.3]], "learning_rate": rate, "max_iter": 1, "rtol": 0}
     reconstruct(model, 0.5, **options)
     change(model)
     found = reconstruct(model, 0.5, **options)
     np.testing.assert_allclose(found.y, model(found.x), rtol=1e-5)
-    if rate is None:
-        loops._kept.cache_clear()
-        expected = reconstruct(model, 0.5, **options).x
-    else:
-        with tf.GradientTape() as tape:
-            tape.watch(start)
-            cost = (model(start) - 0.5) ** 2
-        expected = start - rate * tape.gradient(cost, start)
-    np.testing.assert_allclose(found.x, expected, rtol=1e-5)
+    loops._kept.cache_clear()
+    np.testing.assert_array_equal(found.x, reconstruct(model, 0.5, **options).x)
 
 
 def test_the_cell_of_a_recurrent_layer_counts():
