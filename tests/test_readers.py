@@ -15,11 +15,17 @@ def read(pages):
     return {name: path for name, path in pages.items() if name != "index.html"}
 
 
-# Most of axe's time goes into the contrast of code: of each kind of token, the first ones will do.
-PREPARE_AXE = """() => { const seen = new Set();
+# Most of axe's time goes into the contrast of code. What decides it is alike for most tokens: of
+# those, the ones in the first block that shows them will do.
+PREPARE_AXE = """() => {
+    const ground = e => { const colour = getComputedStyle(e).backgroundColor, on = e.parentElement;
+        return on && colour === 'rgba(0, 0, 0, 0)' ? ground(on) : colour };
+    const kind = e => { const style = getComputedStyle(e);
+        return [style.color, style.fontSize, style.fontWeight, ground(e)].join() };
+    const seen = new Set();
     for (const pre of document.querySelectorAll('pre')) {
-        const place = pre.closest('.cell_input, .cell_output')?.className;
-        const kinds = [pre, ...pre.querySelectorAll('*')].map(e => `${place} ${e.className}`);
+        if (!pre.checkVisibility()) continue;
+        const kinds = [pre, ...pre.querySelectorAll('*')].map(kind);
         pre.classList.toggle('known-code', kinds.every(kind => seen.has(kind)));
         kinds.forEach(kind => seen.add(kind));
     }

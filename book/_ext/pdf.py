@@ -167,9 +167,9 @@ def places(path):
 def write(path, browser):
     """Write the PDF of the built book."""
     contents = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+    page = browser.new_page()
     source = HTML / "book" / "_print.html"
     source.write_text(document(contents), encoding="utf-8")
-    page = browser.new_page()
     try:
         page.goto(source.as_uri())
         page.evaluate("() => MathJax.startup.promise")
